@@ -1,0 +1,35 @@
+# Two commands: `make study` runs the main job, `make test` the tests; both set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: study test check lint specs bench clean
+
+study: .venv
+	$(BIN)/prophet-xr study
+
+test: .venv
+	$(BIN)/pytest -W error -n 2
+
+check: lint test
+
+lint: .venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+specs: .venv
+	$(BIN)/prophet-xr specs build
+
+bench: .venv
+	$(BIN)/python benchmarks/bench.py
+
+.venv: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch .venv
+
+clean:
+	rm -rf .venv

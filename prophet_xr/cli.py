@@ -1,0 +1,190 @@
+"""The commands; no arithmetic.  Heavy imports wait until a command runs, so that help is quick."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from prophet_xr.errors import InputError, SpecError
+
+OUT = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder to write to.",
+)
+LABELS = ("model", "gpu", "policy", "precision", "kv_precision", "runtime", "routing", "plan")
+NUMBERS = ("batch", "context", "hit_rate", "dedup_exponent")
+
+
+def _axis(name: str) -> Callable:
+    flag = "--" + name.replace("_", "-")
+    kind = "Label" if name in LABELS else "Number"
+    return click.option(flag, name, metavar="V[,V...]", help=f"{kind} or comma-separated list.")
+
+
+def axes(function: Callable) -> Callable:
+    """Give a command one option per axis, and --set for every other input."""
+    for name in reversed((*LABELS, *NUMBERS)):
+        function = _axis(name)(function)
+    other = click.option(
+        "--set", "others", multiple=True, metavar="NAME=V[,V...]", help="Any other input."
+    )
+    study = click.option(
+        "--study",
+        type=click.Choice(["verified", "published"]),
+        default="verified",
+        show_default=True,
+        help="True architectures, or the study's own constants.",
+    )
+    return study(other(function))
+
+
+def _value(text: str) -> float | int:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no number") from None
+
+
+def _chosen(options: dict[str, str | None], others: Iterable[str]) -> dict:
+    """Options as keyword arguments of px.inputs: one value is a scalar, several a list."""
+    texts = {name: text for name, text in options.items() if text is not None}
+    for item in others:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {item!r} has no '='; expected NAME=VALUE[,VALUE...]")
+        texts[name.strip()] = text
+    found = {}
+    for name, text in texts.items():
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        values = parts if name in LABELS else [_value(part) for part in parts]
+        found[name] = values[0] if len(values) == 1 else values
+    return found
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="prophet_xr")
+def cli() -> None:
+    """What Mixture-of-Experts language models cost in GPU memory and time."""
+
+
+@cli.command()
+@OUT
+def study(out: Path) -> None:
+    """Regenerate the published study, and what becomes of it under the true architectures."""
+    from tqdm import tqdm
+
+    from prophet_xr import study as main_job
+
+    with tqdm(total=1, desc="sweeping", unit="file", file=sys.stderr) as bar:
+        todo = main_job.jobs(out, main_job.cubes())
+        bar.reset(total=len(todo))
+        for title, job in todo:
+            bar.set_description(title)
+            job()
+            bar.update()
+        bar.set_description("done")
+    click.echo(f"wrote {out}/; start with {out}/PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md")
+
+
+@cli.command()
+@axes
+@click.option("--metric", "metrics", multiple=True, help="Metric to keep; all by default.")
+@OUT
+def sweep(study: str, others: tuple[str, ...], metrics: tuple[str, ...], out: Path, **options) -> None:
+    """Sweep any axes and save the cube as OUT/cube.nc."""
+    import prophet_xr as px
+
+    cube = px.sweep(px.inputs(study, **_chosen(options, others)), metrics=metrics or None)
+    px.save(cube, out / "cube.nc")
+    click.echo(cube[list(metrics)] if metrics else cube)
+    click.echo(f"wrote {out / 'cube.nc'}")
+
+
+@cli.command()
+@axes
+def fit(study: str, others: tuple[str, ...], **options) -> None:
+    """Answer for one configuration: does it fit, how many tokens, how fast."""
+    import prophet_xr as px
+    from prophet_xr import describe
+
+    chosen = {"batch": 1, "gpu": "A100-80GB", **_chosen(options, others)}
+    if "model" not in chosen:
+        raise InputError("fit needs --model; see `prophet-xr specs` for labels")
+    several = [n for n, v in chosen.items() if isinstance(v, list) and n != "policy"]
+    if several:
+        raise InputError(f"fit takes one value of {several[0]}; use `prophet-xr sweep` for more")
+    click.echo(describe.fit(px.sweep(px.inputs(study, **chosen))))
+
+
+@cli.command()
+@OUT
+def claims(out: Path) -> None:
+    """Judge every published claim and write OUT/claims.csv and OUT/claims.md."""
+    from prophet_xr import claims as judged
+    from prophet_xr import report
+    from prophet_xr import study as main_job
+
+    frame = judged.judge(main_job.cubes())
+    main_job.write_claims(frame, out)
+    click.echo(report.verdicts(frame))
+    click.echo(f"wrote {out / 'claims.md'}")
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def specs(context: click.Context) -> None:
+    """List the catalogue: models, GPUs, policies, precisions, runtimes."""
+    if context.invoked_subcommand is None:
+        from prophet_xr import describe
+
+        click.echo(describe.catalogue())
+
+
+@specs.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print every number of one model, GPU or other row, with its source and arithmetic."""
+    from prophet_xr import describe
+
+    click.echo(describe.row(name))
+
+
+@specs.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("data"))
+def build(data: Path) -> None:
+    """Build DATA/specs.nc from DATA/*.toml."""
+    from prophet_xr import build as builder
+
+    builder.build(data, data / "specs.nc")
+    click.echo(f"wrote {data / 'specs.nc'}")
+
+
+@cli.command("metrics")
+def list_metrics() -> None:
+    """List every metric with its unit, title and formula."""
+    from prophet_xr import describe
+
+    click.echo(describe.metric_table())
+
+
+def main() -> None:
+    """Run a command: exit 0, 2 for bad input, 1 for a failure, one line and no traceback."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("prophet_xr").setLevel(logging.INFO)
+    try:
+        cli(prog_name="prophet-xr")
+    except (InputError, SpecError) as problem:
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except OSError as problem:
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(1)

@@ -1,0 +1,172 @@
+"""Text for a terminal: the catalogue, one row of it with its arithmetic, one configuration."""
+
+from tabulate import tabulate
+
+from prophet_xr import kernels, specs
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.grid import inputs, sweep
+from prophet_xr.reduce import shown
+from prophet_xr.registry import LABELLED, QUANTITIES, fields, metrics
+
+COMPONENTS = (
+    *("shared_parameters", "router_parameters", "attention_parameters", "dense_parameters"),
+    *("state_space_parameters", "norm_parameters", "embedding_parameters"),
+)
+
+
+def _plain(rows: list[list], headers: list[str]) -> str:
+    return tabulate(rows, headers, tablefmt="plain", disable_numparse=True)
+
+
+def times(arithmetic: str) -> str:
+    """Write arithmetic as a person does: ``32 x (2 x 4096 x 1024)``."""
+    return arithmetic.replace("*", "x")
+
+
+def number(value: float) -> str:
+    """Write a number in full if it is whole, else with six significant digits."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.6g}"
+
+
+def catalogue() -> str:
+    """List every row of the catalogue, a table per label axis."""
+    cube = sweep(inputs(gpu="A100-80GB", batch=1, policy="baseline"), ["total_parameters",
+                 "active_parameters", "kv_per_token"])
+    models = [
+        [label, number(m.n_experts.item()), number(m.top_k.item()), number(m.moe_layers.item()),
+         f"{m.total_parameters.item() / 1e9:,.2f}", f"{m.active_parameters.item() / 1e9:,.2f}",
+         number(m.kv_per_token.item()), number(m.native_context.item())]
+        for label in cube.model.values for m in [cube.sel(model=label)]
+    ]
+    heads = ["model", "experts", "top-k", "MoE layers", "total 1e9", "active 1e9",
+             "KV B/token", "native context"]
+    parts = [_plain(models, heads)]
+    data = specs.read("gpu")
+    cards = [
+        [label, f"{shown(g.nominal_memory, 'GB').item():g}",
+         f"{shown(g.usable_memory, 'GiB').item():.2f}", f"{g.memory_rate.item() / 1e9:g}",
+         f"{g.compute_rate.item() / 1e12:g}", f"{g.host_link_rate.item() / 1e9:g}", g["name"].item()]
+        for label in data.gpu.values for g in [data.sel(gpu=label)]
+    ]
+    heads = ["gpu", "GB", "usable GiB", "GB/s", "TFLOP/s", "host GB/s", "card"]
+    parts.append(_plain(cards, heads))
+    for label in LABELLED:
+        if label not in ("model", "gpu"):
+            data = specs.read(label)
+            rows = [[r, data["name"].sel({label: r}).item()] for r in data[label].values]
+            parts.append(_plain(rows, [label, ""]))
+    return "\n\n".join(parts) + "\n\n`prophet-xr specs show NAME` prints one row with its sources."
+
+
+def _find(name: str) -> tuple[str, str]:
+    """Label axis and label of a row, whatever axis it belongs to."""
+    known: list[str] = []
+    for label in LABELLED:
+        for row in specs.read(label)[label].values.tolist():
+            if row.lower() == name.lower():
+                return label, row
+            known.append(row)
+    raise InputError(f"{name!r} is in no group of the catalogue; {nearest(name, known)}")
+
+
+def row(name: str) -> str:
+    """Describe one row: every number with unit, status and source; a model also by arithmetic."""
+    label, found = _find(name)
+    data = specs.read(label).sel({label: found})
+    texts = [k for k in ("name", "hf_id", "origin", "notes") if k in data and data[k].item()]
+    parts = [f"{found} ({QUANTITIES[label].long_name.lower()})"]
+    parts.append(_plain([[k, data[k].item()] for k in texts], ["", ""]).strip())
+    if label == "model":
+        parts.append(breakdown(found))
+    rows = [
+        [q.name, number(data[q.name].item()), q.units, data[f"{q.name}_status"].item(),
+         data[f"{q.name}_source"].item()]
+        for q in fields(label)
+    ]
+    parts.append(_plain(rows, ["field", "value", "unit", "status", "source"]))
+    return "\n\n".join(parts)
+
+
+def arithmetic(data, name: str) -> str:
+    """Arithmetic of a field as it was typed, or its value."""
+    companion = f"{name}_arithmetic"
+    return times(data[companion].item()) if companion in data else number(data[name].item())
+
+
+def components(model: str) -> list[tuple[str, str, int]]:
+    """Parameters of a model by component: title, arithmetic, count."""
+    data = specs.read("model").sel(model=model)
+    layers, experts = data.moe_layers.item(), data.n_experts.item()
+    each = data.expert_parameters.item()
+    text = f"{layers:.0f} layers x {experts:.0f} experts x {arithmetic(data, 'expert_parameters')}"
+    rows = [("Routed experts", text, round(layers * experts * each))]
+    for name in COMPONENTS:
+        if data[name].item():
+            title = QUANTITIES[name].long_name.removeprefix("Parameters of ").capitalize()
+            rows.append((title, arithmetic(data, name), round(data[name].item())))
+    return rows
+
+
+def breakdown(model: str) -> str:
+    """Parameter breakdown of a model, with the arithmetic."""
+    rows = components(model)
+    data = specs.rows("model").sel(model=model)
+    fixed = kernels.fixed_parameters(*(data[n].item() for n in COMPONENTS))
+    layers, each = data.moe_layers.item(), data.expert_parameters.item()
+    total = kernels.total_parameters(fixed, layers, data.n_experts.item(), each)
+    active = kernels.active_parameters(fixed, layers, data.top_k.item(), each)
+    lines = [f"  {title} = {text}\n      = {count:,}" for title, text, count in rows]
+    lines.append(f"  Total\n      = {total:,.0f}")
+    lines.append(f"  Active per token, {data.top_k.item():.0f} experts a layer\n      = {active:,.0f}")
+    return "Parameters\n" + "\n".join(lines)
+
+
+def fit(cube) -> str:
+    """Answer for one configuration: a column per policy.
+
+    Reads a cube whose axes are scalars but the policy.
+    """
+    policies = [str(p) for p in cube.policy.values.reshape(-1)]
+    each = [cube.sel(policy=p) if cube.policy.ndim else cube for p in policies]
+
+    def line(title: str, text) -> list[str]:
+        return [title, *(text(c) for c in each)]
+
+    def gib(name: str):
+        return lambda c: f"{shown(c[name], 'GiB').item():,.2f} GiB"
+
+    flags = str(cube.reason.attrs["flag_meanings"]).split()
+    rows = [
+        line("Serves the context", lambda c: "yes" if c.serves_context else "no"),
+        line("  why", lambda c: flags[int(c.reason)].replace("_", " ")),
+        line("Experts per layer resident", lambda c: f"{c.resident_experts.item():.4g} of {c.n_experts.item():.0f}"),
+        line("Expert memory", gib("expert_memory")),
+        line("Fixed weights", gib("fixed_memory")),
+        line("KV cache at the context", gib("kv_memory")),
+        line("Total memory", gib("total_memory")),
+        line("Memory budget", gib("memory_budget")),
+        line("Left for the KV cache", gib("kv_budget")),
+        line("Longest context that fits", lambda c: f"{c.max_context.item():,} tokens"),
+        line("KV extension", lambda c: f"{c.kv_extension.item():.2f}x" if c.kv_extension == c.kv_extension else "-"),
+        line("Host link per step", lambda c: f"{shown(c.link_traffic, 'MB').item():,.1f} MB"),
+        line("Time per output token", lambda c: f"{shown(c.step_time, 'ms').item():,.2f} ms"),
+        line("Output tokens per second", lambda c: f"{c.throughput.item():,.1f}"),
+    ]
+    where = (
+        f"{cube.model.item()} on {cube.gpu.item()}: batch {cube.batch.item():g}, "
+        f"context {cube.context.item():,.0f}, {cube.precision.item()} weights, "
+        f"{cube.kv_precision.item()} KV cache, runtime {cube.runtime.item()}, plan {cube.plan.item()}"
+    )
+    note = (
+        "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
+    )
+    return f"{where}\n\n{_plain(rows, ['', *policies])}\n\n{note}"
+
+
+def metric_table() -> str:
+    """Markdown table of every metric: name, unit, title and formula."""
+    rows = [[f"`{q.name}`", q.units, q.long_name, q.comment] for q in metrics()]
+    return tabulate(rows, ["metric", "unit", "what it is", "formula"], tablefmt="pipe",
+                    disable_numparse=True)

@@ -1,0 +1,163 @@
+"""Nests in, filled arrays out: compiled and shared between the cores, or walked if they are small.
+
+Compiled code checks nothing, so every array is checked here before it is handed over.
+"""
+
+import hashlib
+import importlib.util
+import itertools
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from math import prod
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from prophet_xr.fuse import Dims, Nest, source
+from prophet_xr.registry import POLICY, is_baseline, of
+
+log = logging.getLogger("prophet_xr")
+
+WALK = 2_000  # evaluations; below this plain Python is done before a compiled module is loaded
+SHARE = 50_000  # cells; below this a thread costs more than it brings
+
+
+@cache
+def cores() -> int:
+    """Cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="prophet_xr")
+
+
+def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+    """Fill the arrays that ``nest`` stores from those it reads.
+
+    Raises ValueError for an array whose shape or layout is not that of its dims.
+    """
+    for name, dims in [*nest.reads.items(), *((n, nest.dims) for n in nest.stores)]:
+        _check(name, arrays[name], tuple(sizes[d] for d in dims))
+    for name, dtype in nest.stores.items():
+        if arrays[name].dtype != np.dtype(dtype):
+            raise ValueError(f"array {name!r}: dtype {arrays[name].dtype}, expected {dtype}")
+    cells = prod(sizes[d] for d in nest.dims)
+    (_walk if cells * len(nest.metrics) <= WALK else _compiled)(nest, sizes, arrays)
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(f"array {name!r}: shape {array.shape}, expected {shape}, C-contiguous")
+
+
+def _walk(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+    """Evaluate cell by cell in plain Python, without numba."""
+    shape = tuple(sizes[d] for d in nest.dims)
+    values: dict[str, np.ndarray] = {}
+
+    def spread(argument: str) -> np.ndarray:
+        name = of(argument)
+        dims, array = (nest.dims, values[name]) if name in values else (nest.reads[name], arrays[name])
+        if is_baseline(argument) and POLICY in dims:
+            array = np.take(array, [0], axis=dims.index(POLICY))
+        lengths = dict(zip(dims, array.shape, strict=True))
+        full = array.reshape([lengths.get(d, 1) for d in nest.dims])
+        return np.broadcast_to(full, shape)
+
+    for q in nest.metrics:
+        assert q.formula is not None
+        columns = [spread(n).ravel().tolist() for n in q.inputs]
+        cells = list(map(q.formula, *columns))
+        values[q.name] = np.array(cells, q.dtype).reshape(shape)
+        if q.name in nest.stores:
+            arrays[q.name][...] = values[q.name]
+
+
+def _rows(array: np.ndarray, dims: Dims, row: Dims) -> np.ndarray:
+    """View an array with the dims it shares with the row collapsed into one."""
+    inner = sum(d in row for d in dims)
+    if row and inner:
+        return array.reshape(*array.shape[: array.ndim - inner], -1)
+    return array
+
+
+def _compiled(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+    fill = _load(source(nest))
+    reads = [_rows(arrays[n], dims, nest.row) for n, dims in nest.reads.items()]
+    stores = [_rows(arrays[n], nest.dims, nest.row) for n in nest.stores]
+    if not nest.row:
+        stores = [a[..., None] for a in stores]
+    count = prod(sizes[d] for d in nest.outer)
+    cells = prod(sizes[d] for d in nest.dims)
+    shares = min(count, 4 * cores()) if cells > SHARE else 1
+    edges = [count * k // shares for k in range(shares + 1)]
+    fixed = [*(sizes[d] for d in nest.dims), *reads, *stores]
+    jobs = [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)]
+    if shares == 1:
+        fill(*jobs[0])
+    else:
+        list(_pool().map(lambda job: fill(*job), jobs))
+
+
+def cache_dir() -> Path:
+    """Directory of generated modules: PROPHET_XR_CACHE, or the user's cache directory."""
+    chosen = os.environ.get("PROPHET_XR_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else base / "prophet_xr"
+
+
+@cache
+def _load(text: str) -> Callable[..., None]:
+    """Import a generated module.
+
+    It is named by the hash of its own text, so numba's disk cache of it can never be stale.
+    """
+    name = "nest_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = _written(name, text)
+    if not any(path.parent.glob(f"__pycache__/{name}.*.nbi")):
+        log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
+    return _imported(name, path).fill
+
+
+def _written(name: str, text: str) -> Path:
+    """Write a module under the cache directory, or under a temporary one if that fails."""
+    try:
+        return _place(cache_dir(), name, text)
+    except OSError as problem:
+        folder = _fallback()
+        log.warning("cache directory %s: %s; using %s", cache_dir(), problem.strerror, folder)
+        return _place(folder, name, text)
+
+
+@cache
+def _fallback() -> Path:
+    return Path(tempfile.mkdtemp(prefix="prophet_xr_"))
+
+
+def _place(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}.draft")
+        draft.write_text(text)
+        draft.replace(path)  # atomic: a concurrent first run sees no half-written module
+    return path
+
+
+def _imported(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,20 @@
+"""What goes wrong in a way a user can mend, and the one way it is worded."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """An input is missing, unknown, out of bounds or not what it is said to be."""
+
+
+class SpecError(ValueError):
+    """A data file is missing, broken or does not hold what the schema asks for."""
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """Word the known names closest to ``name``, for the end of a message."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.4)
+    close = close or difflib.get_close_matches(str(name), names, n=3, cutoff=0.3)
+    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(names)}"

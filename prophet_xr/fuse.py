@@ -1,0 +1,154 @@
+"""Formulas in, the text of one loop nest out.  The only room that generates code.
+
+A nest covers every metric of one set of dims.  Its text is what a person would write: outer dims
+flattened into one range that threads can share, the policies of a row together with the baseline
+first, and inside one contiguous loop per metric, because a loop with many outputs does not
+vectorise.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from prophet_xr.registry import POLICY, Quantity, is_baseline, of
+
+Dims = tuple[str, ...]
+
+HEADER = """import math
+import numpy as np
+from numba import njit
+"""
+PLAIN = '@njit(error_model="numpy")'  # compiled into the nest, so not cached on its own
+CACHED = '@njit(error_model="numpy", cache=True, nogil=True)'
+
+
+@dataclass(frozen=True)
+class Nest:
+    """The metrics of one set of dims.
+
+    ``row``     the last of ``dims``, collapsed into the innermost loops
+    ``reads``   what comes from outside, with its dims
+    ``stores``  what goes outside, with the dtype it is stored in
+    """
+
+    dims: Dims
+    row: Dims
+    metrics: tuple[Quantity, ...]
+    reads: Mapping[str, Dims]
+    stores: Mapping[str, str]
+
+    @property
+    def outer(self) -> Dims:
+        """Dims that the threads share out."""
+        return tuple(d for d in self.dims if d not in (*self.row, POLICY))
+
+
+@cache
+def function(formula: Callable[..., float], name: str) -> str:
+    """Text of a formula without decorators and docstring, after the helpers it needs."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    parts: list[str] = []
+    for global_name in formula.__code__.co_names:
+        value = formula.__globals__.get(global_name)
+        if inspect.isfunction(value):
+            parts.append(function(value, global_name))
+        elif isinstance(value, int | float):
+            parts.append(f"{global_name} = {value!r}")
+    tree.name, tree.decorator_list = name, []
+    if ast.get_docstring(tree):
+        tree.body = tree.body[1:]
+    return "\n".join([*parts, PLAIN, ast.unparse(tree)])
+
+
+def _loop(index: str, count: str, body: Iterable[str]) -> list[str]:
+    return [f"for {index} in range({count}):", *("    " + line for line in body)]
+
+
+def _flat(dims: Dims) -> str:
+    """Text of the C-order position in ``dims``."""
+    text = f"i_{dims[0]}"
+    for d in dims[1:]:
+        text = f"({text}) * n_{d} + i_{d}"
+    return text
+
+
+def _outer_index(nest: Nest, dims: Dims, *, baseline: bool = False) -> list[str]:
+    """Text of the index of an array in the dims outside the row."""
+    at_policy = "0" if baseline else f"i_{POLICY}"
+    return [at_policy if d == POLICY else f"i_{d}" for d in dims if d not in nest.row]
+
+
+def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
+    """How one cell of ``argument`` is written, its scratch and the lines that bring its row in."""
+    name = of(argument)
+    dims = nest.reads[name]
+    outer = _outer_index(nest, dims, baseline=is_baseline(argument))
+    inner = tuple(d for d in nest.row if d in dims)
+    array = f"in_{name}"
+    if not inner:
+        return argument, [], [f"{argument} = {array}[{', '.join(outer) or '()'}]"]
+    if inner == nest.row:
+        return f"{argument}[j]", [], [f"{argument} = {array}[{', '.join([*outer, ':'])}]"]
+    lines = [f"{argument}[{_flat(nest.row)}] = {array}[{', '.join([*outer, _flat(inner)])}]"]
+    for d in reversed(nest.row):
+        lines = _loop(f"i_{d}", f"n_{d}", lines)
+    return f"{argument}[j]", [f"{argument} = np.empty(n_row, {array}.dtype)"], lines
+
+
+def _compute(nest: Nest, q: Quantity, cell: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Scratch and lines of the loop that evaluates one metric over a row."""
+    scratch: list[str] = []
+    lines: list[str] = []
+    stored = nest.stores.get(q.name)
+    value = f"f_{q.name}({', '.join(cell[n] for n in q.inputs)})"
+    target = f"out_{q.name}[{', '.join([*_outer_index(nest, nest.dims), ':'])}]"
+    if stored == q.dtype:
+        lines.append(f"{q.name} = {target}")
+        body = [f"{q.name}[j] = {value}"]
+    else:
+        scratch.append(f"{q.name} = np.empty(n_row, np.dtype('{q.dtype}'))")
+        body = [f"{q.name}[j] = {value}"]
+        if stored:
+            lines.append(f"narrow_{q.name} = {target}")
+            body.append(f"narrow_{q.name}[j] = {q.name}[j]")
+    lines += _loop("j", "n_row", body)
+    base = f"baseline_{q.name}"
+    if base in cell and POLICY in nest.dims:
+        scratch.append(f"{base} = np.empty(n_row, np.dtype('{q.dtype}'))")
+        lines += [f"if i_{POLICY} == 0:", f"    {base}[:] = {q.name}"]
+    return scratch, lines
+
+
+def source(nest: Nest) -> str:
+    """Text of the module of a nest: the formulas, then ``fill(begin, end, sizes, arrays)``."""
+    made = {q.name for q in nest.metrics}
+    cell: dict[str, str] = {}
+    scratch: list[str] = []
+    body: list[str] = []
+    for argument in dict.fromkeys(n for q in nest.metrics for n in q.inputs):
+        if of(argument) in made:
+            same = argument if POLICY in nest.dims else of(argument)
+            cell[argument] = f"{same}[j]"
+            continue
+        cell[argument], own, lines = _fetch(nest, argument)
+        scratch += own
+        body += lines
+    for q in nest.metrics:
+        own, lines = _compute(nest, q, cell)
+        scratch += own
+        body += lines
+    if POLICY in nest.dims:
+        body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
+    split = [f"rest, i_{d} = divmod(rest, n_{d})" for d in reversed(nest.outer)]
+    count = " * ".join(f"n_{d}" for d in nest.row) or "1"
+    fill = [f"n_row = {count}", *scratch]
+    fill += _loop("row", "begin, end", ["rest = row", *split, *body])
+    arguments = ["begin", "end", *(f"n_{d}" for d in nest.dims)]
+    arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
+    formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
+    head = f"{CACHED}\ndef fill({', '.join(arguments)}):"
+    return "\n".join([HEADER, *formulas, head, textwrap.indent("\n".join(fill), "    "), ""])

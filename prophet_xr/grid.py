@@ -1,0 +1,344 @@
+"""Labelled inputs in, labelled cube out."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from math import prod
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr import (
+    kernels,  # noqa: F401  (declares the metrics)
+    specs,
+)
+from prophet_xr.engine import run
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.fuse import Dims, Nest
+from prophet_xr.provenance import provenance
+from prophet_xr.registry import (
+    BASELINE,
+    LABELLED,
+    POLICY,
+    QUANTITIES,
+    Quantity,
+    fields,
+    metrics,
+    needed,
+    of,
+)
+
+ROW = 4096  # cells; a row and its scratch stay in the cache of a core
+STUDIES = {"published": {"runtime": "study"}, "verified": {}}
+STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
+
+Values = str | float | Iterable[str] | Iterable[float] | xr.DataArray
+
+
+# --- Inputs --------------------------------------------------------------------------------
+
+
+def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
+    """Gather labelled inputs for a sweep.
+
+    Parameters
+    ----------
+    study
+        ``"verified"`` (true architectures) or ``"published"`` (the study's own constants).
+    **chosen
+        Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
+        array keeps its dims; what is not given takes the study's default.  Label axes (model,
+        gpu, policy, precision, kv_precision, runtime, routing, plan) take labels; the others
+        numbers in SI units.  ``context`` defaults to each model's native context.
+
+    Returns
+    -------
+    xr.Dataset
+        One variable per input, on the dims it varies over.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or label, a duplicate, an empty axis or text for a number.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> ds = px.inputs(model="mixtral-8x7b", gpu=["A100-80GB", "H200"], batch=[1, 16])
+    >>> dict(ds.sizes)
+    {'policy': 2, 'gpu': 2, 'batch': 2}
+    """
+    if study not in STUDIES:
+        raise InputError(f"study={study!r} is unknown; {nearest(study, STUDIES)}")
+    for name in chosen:
+        if name not in QUANTITIES or QUANTITIES[name].formula:
+            known = [n for n, q in QUANTITIES.items() if not q.formula]
+            raise InputError(f"{name!r} is no input; {nearest(name, known)}")
+    start = specs.read("defaults").assign_coords(STUDIES[study])
+    data = xr.Dataset()
+    for name, q in QUANTITIES.items():
+        if name in LABELLED:
+            data = data.merge(_labelled(name, chosen.get(name, start[name]), study))
+        elif name in chosen:
+            data = data.assign({name: _numbers(q, chosen[name])})
+        elif name in start:
+            data = data.assign({name: start[name].variable})
+    if "context" not in chosen:
+        context = data.native_context.variable.copy()
+        context.attrs = dict(QUANTITIES["context"].attrs)
+        data = data.assign(context=context)
+    given = [n for n in QUANTITIES if n in data and not QUANTITIES[n].of and n != "context"]
+    return data.set_coords([n for n in given if data[n].ndim == 0])
+
+
+def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
+    """Rows of a label axis, by label."""
+    rows = specs.rows(name, study)
+    known = rows[name].values.tolist()
+    asked = values.values.tolist() if isinstance(values, xr.DataArray) else values
+    scalar = isinstance(asked, str)
+    labels = [asked] if scalar else _listed(name, asked)
+    found = [_known(name, label, known) for label in labels]
+    _unique(name, found)
+    if name == "model":
+        shown = specs.read("published/model" if study == "published" else name)["name"]
+        rows = rows.assign_coords(model_name=shown.variable)
+    return rows.sel({name: found[0] if scalar else found})
+
+
+def _listed(name: str, values: object) -> list:
+    if not isinstance(values, Iterable) or isinstance(values, Mapping):
+        raise InputError(f"{name}={values!r} is no label; expected text or a list of it")
+    listed = list(values)
+    if not listed:
+        raise InputError(f"{name}=[] is empty; expected at least one value")
+    return listed
+
+
+def _known(name: str, label: object, known: list[str]) -> str:
+    by_slug = {k.lower(): k for k in known}
+    slug = str(label).lower()
+    slug = STUDY_NAMES.get(slug, slug) if name == "model" else slug
+    if slug not in by_slug:
+        raise InputError(f"{name}={label!r} is not in the catalogue; {nearest(label, known)}")
+    return by_slug[slug]
+
+
+def _unique(name: str, values: Iterable[object]) -> None:
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            raise InputError(f"{name} holds {value!r} twice; expected unique values")
+        seen.add(value)
+
+
+def _numbers(q: Quantity, values: Values) -> xr.Variable:
+    """One number, a list that becomes a dimension of its own, or an array with its dims."""
+    if isinstance(values, xr.DataArray):
+        variable = values.variable
+    else:
+        listed = values if np.isscalar(values) else _listed(q.name, values)
+        try:
+            array = np.asarray(listed)
+        except ValueError:
+            array = np.asarray(listed, object)
+        if array.ndim > 1:
+            raise InputError(f"{q.name} has shape {array.shape}; expected a number or a flat list")
+        variable = xr.Variable((q.name,) if array.ndim else (), array)
+    if variable.dtype.kind not in "iuf":
+        got = variable.values.tolist()
+        raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} in {q.units}")
+    if variable.dims == (q.name,):
+        _unique(q.name, variable.values.tolist())
+    return xr.Variable(variable.dims, variable.values, q.attrs)
+
+
+# --- Validation, once ----------------------------------------------------------------------
+
+
+def check(data: xr.Dataset, names: Iterable[str]) -> None:
+    """Raise InputError for the first input among ``names`` that is missing, NaN or out of bounds."""
+    for name in names:
+        q = QUANTITIES[name]
+        if name not in data.variables:
+            close = get_close_matches(name, [str(v) for v in data.variables], n=1)
+            hint = f"; is it {close[0]!r}?" if close else ""
+            raise InputError(f"{name} is missing ({q.long_name}, {q.units}){hint}")
+        variable = data.variables[name]
+        if variable.dtype.kind not in "iufb":
+            raise InputError(f"{name} has dtype {variable.dtype}; expected numbers in {q.units}")
+        low, high = q.bounds
+        good = np.isfinite(variable.values) & (variable.values >= low) & (variable.values <= high)
+        if not good.all():
+            raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
+    for dim, size in data.sizes.items():
+        if size == 0:
+            raise InputError(f"{dim} is empty; expected at least one value")
+        if dim in data.coords:
+            _unique(str(dim), data[dim].values.tolist())
+
+
+def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
+    variable = data.variables[q.name]
+    got = variable.values[tuple(index)]
+    at = [
+        f"{d}={data[d].values[i]!r}" if d in data.coords else f"{d}[{i}]"
+        for d, i in zip(variable.dims, index, strict=True)
+        if d != q.name
+    ]
+    where = f" at {', '.join(at)}" if at else ""
+    low, high = q.bounds
+    return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
+
+
+# --- Sweep ---------------------------------------------------------------------------------
+
+
+def sweep(
+    data: xr.Dataset, metrics: Iterable[str] | None = None, *, dtype: str = "float64"
+) -> xr.Dataset:
+    """Evaluate metrics on the outer product of the dims of the inputs.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns; any input may carry an extra dimension.
+    metrics
+        Names of the metrics to keep; all of them by default.
+    dtype
+        ``"float32"`` stores real metrics in 4 bytes; the arithmetic stays float64.
+
+    Returns
+    -------
+    xr.Dataset
+        The inputs and the metrics, each on its natural dims: the union of those of what it reads.
+
+    Raises
+    ------
+    InputError
+        For an unknown metric, or an input that is missing, not finite or out of bounds.
+    """
+    wanted = _wanted(metrics)
+    if dtype not in ("float64", "float32"):
+        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    need = needed(wanted)
+    check(data, [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula])
+    full = _with_baseline(data)
+    order = layout(full)
+    arrays = _arrays(full, need, order)
+    made: dict[str, tuple] = {}
+    for nest in nests(full, need, wanted, order, dtype):
+        shape = [full.sizes[d] for d in nest.dims]
+        for name, store in nest.stores.items():
+            arrays[name] = np.empty(shape, store)
+            if name in wanted:
+                made[name] = (nest.dims, arrays[name], QUANTITIES[name].attrs)
+        run(nest, full.sizes, arrays)
+    cube = _asked(full.assign({n: made[n] for n in QUANTITIES if n in made}), data)
+    return cube.assign_attrs(provenance())
+
+
+def _wanted(names: Iterable[str] | None) -> list[str]:
+    every = [q.name for q in metrics()]
+    if names is None:
+        return every
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in every:
+            raise InputError(f"metric {name!r} is unknown; {nearest(name, every)}")
+    return wanted
+
+
+def layout(data: xr.Dataset) -> Dims:
+    """Dims of a cube in order: those that are no axis, then axes as the schema has them."""
+    extra = [str(d) for d in data.dims if d not in QUANTITIES]
+    return (*extra, *(n for n in QUANTITIES if n in data.dims))
+
+
+def _with_baseline(data: xr.Dataset) -> xr.Dataset:
+    """Put the baseline row of ``policy`` first, from the catalogue if it was not asked for."""
+    if POLICY not in data.variables:
+        raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
+    if POLICY not in data.dims:
+        data = data.expand_dims(POLICY)
+        names = [q.name for q in fields(POLICY)]
+        spread = {n: data[n] for n in names if n in data and POLICY in data[n].dims}
+        kept = data.drop_vars(names, errors="ignore")
+        kept = kept.map(lambda a: a.isel({POLICY: 0}, drop=True) if POLICY in a.dims else a)
+        data = kept.assign(spread)
+    labels = data[POLICY].values.tolist()
+    if BASELINE in labels:
+        return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})
+    row = specs.rows(POLICY).sel({POLICY: BASELINE})
+    own = [str(n) for n, v in data.variables.items() if POLICY in v.dims and n != POLICY]
+    first = data[own].isel({POLICY: [0]}).assign_coords({POLICY: [BASELINE]})
+    for name in own:
+        if name in row:
+            first[name] = first[name].copy(data=np.full(first[name].shape, row[name].item()))
+    joined = xr.concat([first, data[own]], POLICY)
+    return data.drop_dims(POLICY).assign(joined)
+
+
+def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """Undo `_with_baseline`: only the policies asked for, in their order."""
+    if POLICY not in data.dims:
+        return cube.sel({POLICY: data[POLICY].item()})
+    return cube.sel({POLICY: data[POLICY].values})
+
+
+def _arrays(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarray]:
+    """Inputs as C-contiguous float64, dims in order."""
+    names = [n for n in need if not QUANTITIES[n].formula]
+    variables = {n: data.variables[n].transpose(*order, missing_dims="ignore") for n in names}
+    return {n: np.require(v.values, np.float64, "C") for n, v in variables.items()}
+
+
+def nests(
+    data: xr.Dataset, need: set[str], wanted: Iterable[str], order: Dims, dtype: str
+) -> list[Nest]:
+    """Split what is needed into nests, one per set of dims, in an order that can be run."""
+    dims_of: dict[str, Dims] = {
+        n: tuple(d for d in order if d in data.variables[n].dims)
+        for n in need
+        if not QUANTITIES[n].formula
+    }
+    strata: dict[Dims, list[Quantity]] = {}
+    for q in metrics():
+        if q.name in need:
+            over = {d for n in q.reads for d in dims_of[n]}
+            dims_of[q.name] = tuple(d for d in order if d in over)
+            strata.setdefault(dims_of[q.name], []).append(q)
+    crossing = {
+        n for dims, qs in strata.items() for q in qs for n in q.reads if dims_of[n] != dims
+    }
+    return [
+        _nest(dims, strata[dims], dims_of, crossing, set(wanted), data.sizes, dtype)
+        for dims in sorted(strata, key=len)
+    ]
+
+
+def _nest(
+    dims: Dims,
+    qs: list[Quantity],
+    dims_of: Mapping[str, Dims],
+    crossing: set[str],
+    wanted: set[str],
+    sizes: Mapping,
+    dtype: str,
+) -> Nest:
+    names = {q.name for q in qs}
+    reads = {n: dims_of[n] for q in qs for n in map(of, q.inputs) if n not in names}
+    stores = {
+        q.name: dtype if q.dtype == "float64" and q.name not in crossing else q.dtype
+        for q in qs
+        if q.name in crossing or q.name in wanted
+    }
+    return Nest(dims, _row(dims, sizes), tuple(qs), reads, stores)
+
+
+def _row(dims: Dims, sizes: Mapping) -> Dims:
+    """Last dims of a nest, as many as fit into `ROW` cells but at least one; never the policy."""
+    inner = dims[dims.index(POLICY) + 1 :] if POLICY in dims else dims
+    row = inner[-1:]
+    while len(row) < len(inner) and prod(sizes[d] for d in inner[-len(row) - 1 :]) <= ROW:
+        row = inner[-len(row) - 1 :]
+    return row

@@ -1,0 +1,107 @@
+"""Cube -> cube along axes: selections and averages that tables, figures and reports share."""
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError, nearest
+
+UNITS = {"B": 1.0, "GB": 1e9, "GiB": 2.0**30, "MB": 1e6, "KiB": 1024.0}
+STUDY_GRID = ["gpu", "batch"]
+
+
+def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
+    """Convert a number to a display unit: GB = 1e9 B, GiB = 2**30 B, % of a fraction, G of a count.
+
+    Raises InputError for a unit that the quantity is not measured in.
+    """
+    have = str(values.attrs.get("units", ""))
+    if have.startswith("B") and unit in UNITS:
+        scale = 1 / UNITS[unit]
+    elif have == "1" and unit == "%":
+        scale = 100.0
+    elif have == "parameter" and unit == "1e9":
+        scale = 1e-9
+    elif have == "s" and unit == "ms":
+        scale = 1e3
+    else:
+        raise InputError(f"{values.name} is in {have!r}, not in {unit!r}; {nearest(unit, UNITS)}")
+    return (values * scale).assign_attrs({**values.attrs, "units": unit})
+
+
+def columns(cube: xr.Dataset, split: list[str], single: list[str], policy: str) -> xr.Dataset:
+    """Turn the policy axis into columns.
+
+    Reads   the metrics named
+    Returns ``{metric}_baseline`` and ``{metric}_{policy}`` for those in ``split``; for those in
+            ``single`` the row of ``policy`` under the metric's own name.
+    """
+    flat = xr.Dataset()
+    for name in single:
+        values = cube[name]
+        flat[name] = values.sel(policy=policy, drop=True) if "policy" in values.dims else values
+    for name in split:
+        for row in ("baseline", policy):
+            flat[f"{name}_{row}"] = cube[name].sel(policy=row, drop=True)
+    return flat
+
+
+def extension(cube: xr.Dataset, over: list[str] | None = None) -> xr.Dataset:
+    """Average the KV extension, and say over how many cells.
+
+    Reads   kv_extension (..., gpu, batch) [1], regime (..., gpu, batch)
+    Returns mean: over every cell that holds a number, zeros included (the study's convention);
+            mean_fitting, median_fitting, largest: over the cells where both policies fit;
+            cells_fitting, cells: how many those are, and how many there are.
+    """
+    over = over or STUDY_GRID
+    both = cube.regime == 2
+    fitting = cube.kv_extension.where(both)
+    return xr.Dataset(
+        {
+            "mean": cube.kv_extension.mean(over),
+            "mean_fitting": fitting.mean(over),
+            "median_fitting": fitting.median(over),
+            "largest": fitting.max(over),
+            "cells_fitting": both.sum(over),
+            "cells": xr.ones_like(both).sum(over),
+        }
+    )
+
+
+def by_expert_count(cube: xr.Dataset) -> xr.Dataset:
+    """Average models of the same expert count.
+
+    Reads   n_experts (model), expert_savings_fraction, dedup_factor, kv_extension, regime
+    Returns savings, dedup (n_experts): mean over batches, then models;
+            extension: mean over the cells that hold a number, then models, one that has none at 0;
+            best: the largest mean over the cells of one model where both policies fit;
+            models, models_fitting, cells_fitting: how many stand behind it.
+    """
+    each = extension(cube)
+    table = xr.Dataset(
+        {
+            "savings": cube.expert_savings_fraction.mean("batch"),
+            "dedup": cube.dedup_factor.mean("batch"),
+            "extension": each["mean"].fillna(0.0),
+        }
+    )
+    counts = cube.n_experts.values.astype(int)
+    group = xr.DataArray(counts, dims="model", name="experts")
+    means = table.groupby(group).mean("model")
+    best = each.mean_fitting.fillna(-1.0).groupby(group).max("model")
+    means = means.assign(best=best.where(best >= 0))
+    fitting = each.cells_fitting
+    sums = xr.Dataset(
+        {
+            "models": xr.ones_like(fitting),
+            "models_fitting": (fitting > 0).astype(int),
+            "cells_fitting": fitting,
+        }
+    )
+    return means.merge(sums.groupby(group).sum("model"))
+
+
+def names(cube: xr.Dataset) -> list[str]:
+    """Display names of the models, their labels where there are none."""
+    source = cube.model_name if "model_name" in cube.variables else cube.model
+    return [str(n) for n in np.atleast_1d(source.values)]

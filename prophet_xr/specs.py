@@ -1,0 +1,92 @@
+"""``data/specs.nc``: rows of numbers by label, with source and status of every value."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import SpecError
+from prophet_xr.registry import LABELLED, fields
+
+STATUSES = ("exact", "datasheet", "measured", "published", "bounded", "inferred", "stand-in")
+TEXTS = ("source", "status", "arithmetic")  # companions of a field, "<field>_source" and so on
+
+
+def path() -> Path:
+    """Where specs.nc is: beside the package in a wheel, under ``data/`` in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "data" / "specs.nc"
+    return inside if inside.exists() else package.parent / "data" / "specs.nc"
+
+
+def groups() -> list[str]:
+    """Groups of specs.nc: one per label axis, the study's own constants, and the defaults."""
+    return [*LABELLED, "published/model", "defaults"]
+
+
+@cache
+def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
+    """Read and check every group; ``_changed`` makes an edited file a new entry."""
+    found: dict[str, xr.Dataset] = {}
+    for group in groups():
+        try:
+            with xr.open_dataset(file, group=group, engine="netcdf4") as data:
+                found[group] = data.load()
+        except (OSError, ValueError, KeyError) as problem:
+            raise SpecError(
+                f"specs: group {group!r} of {file} cannot be read ({problem}); "
+                f"expected a file made by `prophet-xr specs build`"
+            ) from None
+        _check(found[group], group, file)
+    return found
+
+
+def _check(data: xr.Dataset, group: str, file: Path) -> None:
+    label = group.rsplit("/", maxsplit=1)[-1]
+    for q in fields(label):
+        if q.name not in data or data[q.name].dims != (label,):
+            raise SpecError(
+                f"specs: field {q.name!r} of group {group!r} in {file} is missing; "
+                f"expected one number per {label}; rebuild with `prophet-xr specs build`"
+            )
+        values = data[q.name].values
+        low, high = q.bounds
+        good = np.isfinite(values) & (values >= low) & (values <= high)
+        if not good.all():
+            at = data[label].values[~good][0]
+            raise SpecError(
+                f"specs: {q.name}={values[~good][0]:g} at {label}={at!r} in {file} "
+                f"is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
+            )
+
+
+def read(group: str) -> xr.Dataset:
+    """Read one group of specs.nc.
+
+    Raises SpecError if the file is missing, truncated or lacks a field.
+    """
+    file = path()
+    if not file.exists():
+        raise SpecError(
+            f"specs: {file} is missing; expected a file made by `prophet-xr specs build`"
+        )
+    return _open(file, file.stat().st_mtime_ns)[group]
+
+
+def rows(label: str, study: str = "verified") -> xr.Dataset:
+    """Read the numeric fields of a label axis, without sources; ``study`` picks the models."""
+    group = "published/model" if label == "model" and study == "published" else label
+    return read(group)[[q.name for q in fields(label)]]
+
+
+def digest() -> str:
+    """Return a hash of the numbers in specs.nc, the same on every machine."""
+    text = hashlib.sha256()
+    for group in groups():
+        data = read(group)
+        for name in sorted(map(str, data.variables)):
+            if not name.endswith(TEXTS):
+                text.update(f"{group}/{name}={data[name].values.tolist()!r}".encode())
+    return text.hexdigest()[:16]

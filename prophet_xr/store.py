@@ -1,0 +1,44 @@
+"""Cube <-> NetCDF, written beside and renamed."""
+
+import os
+from pathlib import Path
+
+import xarray as xr
+
+from prophet_xr.errors import InputError
+from prophet_xr.registry import QUANTITIES
+
+
+def save(cube: xr.Dataset, path: str | Path) -> None:
+    """Write a cube to NetCDF; an interrupted run leaves the old file whole.
+
+    Raises OSError if the disk does.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        cube.to_netcdf(draft, engine="netcdf4")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Read a cube that `save` wrote, arrays on demand.
+
+    Raises InputError for a file that is missing, truncated or no cube.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"cube {source} does not exist; expected a NetCDF file of px.save")
+    try:
+        cube = xr.open_dataset(source, engine="netcdf4")
+    except (OSError, ValueError) as problem:
+        raise InputError(f"cube {source} cannot be read as NetCDF: {problem}") from None
+    if "specs_digest" not in cube.attrs or not any(
+        n in QUANTITIES and QUANTITIES[n].formula for n in map(str, cube.data_vars)
+    ):
+        cube.close()
+        raise InputError(f"cube {source} holds no metric of prophet_xr; expected a file of px.save")
+    return cube

@@ -1,0 +1,177 @@
+"""The published study, end to end: which sweeps, tables and figures, in what order, and where.
+
+Every file is written to a temporary name and renamed; nothing holds a time, so the same inputs
+give the same bytes.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from prophet_xr import claims, figures, report, specs, tables
+from prophet_xr.grid import inputs, sweep
+from prophet_xr.reduce import columns
+from prophet_xr.registry import fields
+from prophet_xr.store import save
+
+STEPS = ("published", "exact_parameters", "exact_kv", "usable_memory", "bare")
+KV_FIELDS = (
+    *("kv_full", "kv_windowed", "kv_window", "kv_cross", "state_size", "attention_reuse"),
+    *("native_context", "context"),
+)
+SPLIT = ["expert_memory", "total_memory", "fits", "kv_budget", "max_context"]
+SINGLE = [
+    *("unique_experts", "dedup_factor", "expert_savings", "expert_savings_fraction"),
+    *("fixed_memory", "activation_memory", "predictor_memory", "kv_per_token", "kv_memory"),
+    *("total_savings_fraction", "kv_extension", "kv_increase", "usable_context", "regime"),
+]
+ORDER = [
+    *("unique_experts", "dedup_factor", "expert_memory_baseline", "expert_memory_prophet"),
+    *("expert_savings", "expert_savings_fraction", "fixed_memory", "activation_memory"),
+    *("predictor_memory", "kv_per_token", "kv_memory", "total_memory_baseline"),
+    *("total_memory_prophet", "total_savings_fraction", "fits_baseline", "fits_prophet"),
+    *("kv_budget_baseline", "kv_budget_prophet", "max_context_baseline", "max_context_prophet"),
+    *("kv_extension", "kv_increase", "usable_context", "regime"),
+]
+
+Progress = Callable[[Iterator[tuple[str, Callable[[], None]]], int], None]
+
+
+# --- Cubes ---------------------------------------------------------------------------------
+
+
+def zeros_where_nothing_fits(cube: xr.Dataset) -> xr.Dataset:
+    """Follow the study's convention: an extension over a baseline that does not fit is 0."""
+    return cube.assign(kv_extension=cube.kv_extension.fillna(0.0).assign_attrs(cube.kv_extension.attrs))
+
+
+def published() -> xr.Dataset:
+    """Sweep the study's grid under its own constants and conventions."""
+    return zeros_where_nothing_fits(sweep(inputs("published")))
+
+
+def verified() -> xr.Dataset:
+    """Sweep the study's grid under the true architectures and usable memory."""
+    return sweep(inputs("verified"))
+
+
+def unfitted() -> xr.Dataset:
+    """Sweep the study's grid with every constant removed that was fitted after the fact.
+
+    What still comes out owes nothing to the fit.
+    """
+    data = inputs("published")
+    status = specs.read("published/model").sel(model=data.model.values)
+    for name in ("dense_parameters", "study_activation"):
+        free = status[f"{name}_status"].isin(["bounded", "stand-in"]).variable
+        data[name] = data[name].where(~xr.DataArray(free), 0.0).assign_attrs(data[name].attrs)
+    return zeros_where_nothing_fits(sweep(data))
+
+
+def ladder() -> xr.Dataset:
+    """Sweep from the published study to the true architectures, one change a step.
+
+    Returns a cube with the dimension ``step``; its first step is `published` with NaN for cells
+    where the baseline does not fit, its last is `verified`.
+    """
+    start, end = inputs("published"), inputs("verified")
+    parameters = [q.name for q in fields("model") if q.name not in KV_FIELDS]
+    changes = {
+        "published": [],
+        "exact_parameters": parameters,
+        "exact_kv": list(KV_FIELDS),
+        "usable_memory": ["nominal_weight"],
+        "bare": ["activation_weight"],
+    }
+    rungs = [start.drop_vars(["model_name", "runtime"])]
+    for step in STEPS[1:]:
+        rungs.append(rungs[-1].assign({n: end[n].variable for n in changes[step]}))
+    varying = [n for n in start.data_vars if any(not r[n].equals(start[n]) for r in rungs)]
+    joined = xr.concat([r[varying] for r in rungs], "step").assign_coords(step=list(STEPS))
+    return sweep(rungs[0].drop_vars(varying).assign(joined))
+
+
+# --- Files ---------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def flat(cube: xr.Dataset) -> pd.DataFrame:
+    """Return the study's 384 rows: coordinates, then the 24 metrics."""
+    wide = columns(cube, SPLIT, SINGLE, "prophet")
+    wide["model_name"] = cube.model_name
+    for name in ("context", "hit_rate", "dedup_exponent"):
+        wide[name] = cube[name].variable
+    rows = wide.to_dataframe(dim_order=["model", "gpu", "batch"]).reset_index()
+    meanings = str(cube.regime.attrs["flag_meanings"]).split()
+    rows["regime"] = [meanings[int(code)] for code in rows["regime"]]
+    coordinates = ["model", "model_name", "gpu", "batch", "context", "hit_rate", "dedup_exponent"]
+    return rows[[*coordinates, *ORDER]]
+
+
+def _data(cube: xr.Dataset, folder: Path) -> None:
+    frame = flat(cube)
+    write(folder / "prophet_kv_extension_data.csv", frame.to_csv(index=False, float_format="%.10g"))
+    records = json.loads(frame.to_json(orient="records", double_precision=10))
+    write(folder / "prophet_kv_extension_data.json", json.dumps(records, indent=1) + "\n")
+
+
+def _table(cube: xr.Dataset, folder: Path, name: str) -> None:
+    frame = tables.TABLES[name](cube)
+    write(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+    write(folder / f"{name}.md", tables.markdown(frame))
+
+
+def _figure(cube: xr.Dataset, folder: Path, name: str) -> None:
+    with figures.style():
+        figures.save(figures.FIGURES[name](cube), folder, name)
+
+
+def write_claims(frame: pd.DataFrame, out: Path) -> None:
+    write(out / "claims.csv", frame.to_csv(index=False, float_format="%.6g"))
+    write(out / "claims.md", report.claims_document(frame))
+
+
+def _documents(cubes: dict[str, xr.Dataset], frame: pd.DataFrame, out: Path) -> None:
+    for name, text in report.documents(cubes, frame).items():
+        write(out / name, text)
+
+
+def cubes() -> dict[str, xr.Dataset]:
+    """Sweep all that the study's files are made from."""
+    return {
+        "published": published(),
+        "verified": verified(),
+        "unfitted": unfitted(),
+        "ladder": ladder(),
+    }
+
+
+def jobs(out: Path, made: dict[str, xr.Dataset]) -> list[tuple[str, Callable[[], None]]]:
+    """List what `run` writes: a title and what to call, in order."""
+    todo: list[tuple[str, Callable[[], None]]] = []
+    for study in ("published", "verified"):
+        cube, folder = made[study], out / study
+        todo.append((f"{study}/data", partial(_data, cube, folder)))
+        todo.append((f"{study}/cube.nc", partial(save, cube, folder / "cube.nc")))
+        todo += [(f"{study}/{n}", partial(_table, cube, folder, n)) for n in tables.TABLES]
+        todo += [(f"{study}/{n}", partial(_figure, cube, folder, n)) for n in figures.FIGURES]
+    todo.append(("ladder/cube.nc", partial(save, made["ladder"], out / "ladder" / "cube.nc")))
+    frame = claims.judge(made)
+    todo.append(("claims", partial(write_claims, frame, out)))
+    todo.append(("reports", partial(_documents, made, frame, out)))
+    return todo

@@ -1,0 +1,132 @@
+"""Cube -> frame.  A table is one function of a cube; its name is its file name."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from prophet_xr.reduce import by_expert_count, extension, names, shown
+
+Table = Callable[[xr.Dataset], pd.DataFrame]
+TABLES: dict[str, Table] = {}
+
+
+def table(function: Table) -> Table:
+    """List a table under its function's name."""
+    TABLES[function.__name__] = function
+    return function
+
+
+def _values(array: xr.DataArray) -> np.ndarray:
+    return array.transpose("model", ...).values
+
+
+@table
+def table1_kv_extension_a100_80gb(cube: xr.Dataset) -> pd.DataFrame:
+    """KV extension on A100-80GB at batch 16, per model.
+
+    Reads unique_experts, expert_savings_fraction, expert_memory, kv_budget, max_context,
+    kv_extension, kv_increase, regime at gpu A100-80GB, batch 16.
+    """
+    cell = cube.sel(gpu="A100-80GB", batch=16)
+    prophet, baseline = cell.sel(policy="prophet"), cell.sel(policy="baseline")
+    meanings = str(cube.regime.attrs["flag_meanings"]).split()
+    frame = pd.DataFrame({"model": names(cell)})
+    frame["distinct experts"] = _values(cell.unique_experts)
+    frame["expert savings [%]"] = _values(shown(prophet.expert_savings_fraction, "%"))
+    for title, row in (("baseline", baseline), ("Prophet", prophet)):
+        frame[f"expert memory {title} [GB]"] = _values(shown(row.expert_memory, "GB"))
+    for title, row in (("baseline", baseline), ("Prophet", prophet)):
+        frame[f"max context {title} [token]"] = _values(row.max_context)
+    frame["KV extension"] = _values(prophet.kv_extension)
+    frame["KV increase [token]"] = _values(prophet.kv_increase)
+    frame["regime"] = [meanings[int(i)].replace("_", " ") for i in _values(prophet.regime)]
+    return frame
+
+
+@table
+def table2_average_extension(cube: xr.Dataset) -> pd.DataFrame:
+    """Average KV extension over all GPUs and batches, per model, with the cells behind it.
+
+    Reads n_experts, top_k, expert_savings_fraction, dedup_factor, kv_extension, regime.
+    """
+    prophet = cube.sel(policy="prophet")
+    each = extension(prophet)
+    savings = shown(prophet.expert_savings_fraction, "%")
+    frame = pd.DataFrame({"model": names(cube)})
+    frame["experts"] = _values(cube.n_experts).astype(int)
+    frame["top-k"] = _values(cube.top_k).astype(int)
+    frame["mean extension"] = _values(each["mean"])
+    frame["mean where both fit"] = _values(each.mean_fitting)
+    frame["median where both fit"] = _values(each.median_fitting)
+    frame["largest"] = _values(each.largest)
+    frame["cells where both fit"] = _values(each.cells_fitting)
+    frame["cells"] = _values(each.cells)
+    frame["expert savings at batch 1 [%]"] = _values(savings.sel(batch=1))
+    frame["mean expert savings [%]"] = _values(savings.mean("batch"))
+    frame["dedup at batch 1"] = _values(prophet.dedup_factor.sel(batch=1))
+    return frame.sort_values("mean extension", ascending=False, na_position="last", kind="stable")
+
+
+@table
+def table3_by_expert_count(cube: xr.Dataset) -> pd.DataFrame:
+    """Models grouped by experts per layer: savings, deduplication, extension and what fits.
+
+    Reads n_experts, expert_savings_fraction, dedup_factor, kv_extension, regime.
+    """
+    prophet = cube.sel(policy="prophet")
+    groups = by_expert_count(prophet)
+    frame = pd.DataFrame({"experts": groups.experts.values})
+    frame["models"] = groups.models.values.astype(int)
+    frame["models with a fitting cell"] = groups.models_fitting.values.astype(int)
+    frame["cells where both fit"] = groups.cells_fitting.values.astype(int)
+    frame["mean expert savings [%]"] = groups.savings.values * 100
+    frame["mean dedup"] = groups.dedup.values
+    frame["mean extension"] = groups.extension.values
+    frame["best model where both fit"] = groups.best.values
+    return frame
+
+
+@table
+def table4_max_context_length(cube: xr.Dataset) -> pd.DataFrame:
+    """Longest context per model and GPU, baseline and Prophet, at batch 1 and 16.
+
+    Reads max_context at batch 1 and 16, native_context.
+    """
+    frame = pd.DataFrame({"model": names(cube)})
+    frame["native context [token]"] = _values(cube.native_context).astype(int)
+    for gpu in cube.gpu.values:
+        for batch in (1, 16):
+            for policy in ("baseline", "prophet"):
+                cell = cube.max_context.sel(gpu=gpu, batch=batch, policy=policy)
+                frame[f"{gpu} B={batch} {policy}"] = _values(cell)
+    return frame
+
+
+def digits(column: pd.Series) -> pd.Series:
+    """Format a column for reading: thousands separated, four significant digits, dash for none."""
+
+    def text(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        if value is None or pd.isna(value):  # type: ignore[arg-type]
+            return "-"
+        if isinstance(value, bool | np.bool_):
+            return "yes" if value else "no"
+        if isinstance(value, int | np.integer):
+            return f"{value:,}"
+        number = float(value)  # type: ignore[arg-type]
+        if abs(number) >= 1000:
+            return f"{number:,.0f}"
+        return f"{number:.2f}" if abs(number) < 100 else f"{number:.1f}"
+
+    return column.map(text)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Write a frame as a Markdown table."""
+    aligned = ["left" if frame[c].dtype.kind in "OUT" else "right" for c in frame.columns]
+    return frame.apply(digits).to_markdown(
+        index=False, colalign=aligned, disable_numparse=True
+    ) + "\n"
