@@ -4,6 +4,7 @@ import ast
 import operator
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def number(text: str, q: Quantity) -> float:
         raise SpecError(f"specs: {q.name}={text!r} is no quantity in {q.units}: {problem}") from None
 
 
+@cache
 def _units():
     try:
         import pint

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr import schema  # noqa: F401  (declares the fields)
 from prophet_xr.errors import SpecError
 from prophet_xr.registry import LABELLED, fields
 

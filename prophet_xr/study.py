@@ -6,14 +6,14 @@ give the same bytes.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
-from prophet_xr import claims, figures, report, specs, tables
+from prophet_xr import claims, documents, figures, report, specs, tables
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
@@ -38,8 +38,6 @@ ORDER = [
     *("kv_budget_baseline", "kv_budget_prophet", "max_context_baseline", "max_context_prophet"),
     *("kv_extension", "kv_increase", "usable_context", "regime"),
 ]
-
-Progress = Callable[[Iterator[tuple[str, Callable[[], None]]], int], None]
 
 
 # --- Cubes ---------------------------------------------------------------------------------
@@ -147,8 +145,10 @@ def write_claims(frame: pd.DataFrame, out: Path) -> None:
 
 
 def _documents(cubes: dict[str, xr.Dataset], frame: pd.DataFrame, out: Path) -> None:
-    for name, text in report.documents(cubes, frame).items():
-        write(out / name, text)
+    material = report.Material(cubes, frame)
+    write(out / "PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md", report.report(material))
+    write(out / "OPEN_SOURCE_MOE_ARCHITECTURES.md", documents.architectures())
+    write(out / "PARAMETER_BREAKDOWN_DETAILED.md", documents.breakdowns())
 
 
 def cubes() -> dict[str, xr.Dataset]:

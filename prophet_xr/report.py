@@ -1,0 +1,453 @@
+"""Cubes -> Markdown: the comprehensive report.  No number in it is typed; each is selected."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from prophet_xr import specs
+from prophet_xr.describe import metric_table, number
+from prophet_xr.figures import FIGURES
+from prophet_xr.reduce import by_expert_count, extension, names, shown
+from prophet_xr.tables import TABLES, markdown
+
+HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a section reads: the cubes by name, and the judged claims."""
+
+    cubes: Mapping[str, xr.Dataset]
+    claims: pd.DataFrame
+
+    @property
+    def published(self) -> xr.Dataset:
+        """The study under its own constants."""
+        return self.cubes["published"]
+
+    @property
+    def verified(self) -> xr.Dataset:
+        """The study under the true architectures."""
+        return self.cubes["verified"]
+
+
+Section = Callable[[Material], str]
+SECTIONS: list[tuple[str, Section]] = []
+
+
+def section(title: str) -> Callable[[Section], Section]:
+    """List a section of the report, in the order of this file."""
+
+    def register(function: Section) -> Section:
+        SECTIONS.append((title, function))
+        return function
+
+    return register
+
+
+def report(material: Material) -> str:
+    """Write the comprehensive report."""
+    parts = ["# Prophet: KV cache extension by expert prediction"]
+    for count, (title, write) in enumerate(SECTIONS, 1):
+        parts += [f"## {count}. {title}", write(material)]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdicts(claims: pd.DataFrame) -> str:
+    """Count the verdicts, as a Markdown table."""
+    counts = claims.verdict.value_counts()
+    return markdown(pd.DataFrame({"verdict": counts.index, "claims": counts.to_numpy()}))
+
+
+def claims_document(claims: pd.DataFrame) -> str:
+    """Write every claim with its verdict and reason."""
+    parts = ["# Published claims, judged", verdicts(claims)]
+    for document, rows in claims.groupby("document", sort=False):
+        parts += [f"## {document}", markdown(rows.drop(columns="document"))]
+    return "\n\n".join(parts) + "\n"
+
+
+# --- What a sentence needs -----------------------------------------------------------------
+
+
+def _name(cube: xr.Dataset, model: str) -> str:
+    return str(cube.model_name.sel(model=model).item())
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}x" if np.isfinite(value) else "none"
+
+
+def _listed(items: list[str]) -> str:
+    return ", ".join(items) if items else "none"
+
+
+def _gpu_share(cube: xr.Dataset, model: str) -> xr.DataArray:
+    """Share of each GPU in the sum behind a model's average extension."""
+    cells = cube.kv_extension.sel(model=model, policy="prophet").sum("batch")
+    return cells / cells.sum()
+
+
+def _grouped(cube: xr.Dataset) -> xr.Dataset:
+    return by_expert_count(cube.sel(policy="prophet"))
+
+
+# --- Sections ------------------------------------------------------------------------------
+
+
+@section("What holds and what does not")
+def first_page(m: Material) -> str:
+    """Headlines with their verdicts, and why, in a page."""
+    heads = m.claims.set_index("id").loc[list(HEADLINES)].reset_index()
+    table = markdown(heads[["claim", "published", "reproduced", "verified", "verdict"]])
+    bullets = [_edge(m), _mixtral(m), _optimal(m), _spread(m), _bandwidth(m)]
+    return "\n\n".join(
+        [
+            "The study is computed twice: `published`, under its own constants and conventions "
+            "(nominal gigabytes, an extension of 0 where the baseline does not fit), and "
+            "`verified`, under exact parameter counts and KV bytes and the memory a process can "
+            "really allocate. *Extension* is the KV budget with Prophet over the budget without.",
+            table,
+            "\n".join(f"- {b}" for b in bullets),
+            f"Of {len(m.claims)} published statements:",
+            verdicts(m.claims),
+        ]
+    )
+
+
+def _edge(m: Material) -> str:
+    mean = extension(m.published.sel(policy="prophet"))["mean"]
+    best = str(mean.idxmax("model").item())
+    share = _gpu_share(m.published, best)
+    gpu = str(share.idxmax("gpu").item())
+    cell = m.published.kv_extension.sel(model=best, gpu=gpu, policy="prophet")
+    room = m.published.kv_budget.sel(model=best, gpu=gpu, policy="baseline").sel(batch=1)
+    return (
+        f"**The best average rests on one GPU at the edge of memory.** {share.max().item():.0%} of "
+        f"{_name(m.published, best)}'s {_times(mean.max().item())} comes from {gpu}, where "
+        f"{shown(room, 'GB').item():.2f} GB are left for the KV cache and batch 1 alone is "
+        f"{_times(cell.sel(batch=1).item())}. A mean of ratios is ruled by such cells; read "
+        f"medians and tokens first."
+    )
+
+
+def _mixtral(m: Material) -> str:
+    cell = m.verified.sel(model="mixtral-8x7b", gpu="A100-80GB", policy="baseline")
+    weights = shown(cell.static_memory.isel(batch=0), "GB").item()
+    budget = shown(cell.memory_budget, "GB").item()
+    counted = m.published.sel(model="mixtral-8x7b", policy="baseline").static_memory
+    before = shown(counted.isel(batch=0), "GB").item()
+    prophet = m.verified.sel(model="mixtral-8x7b", gpu="A100-80GB", policy="prophet", batch=1)
+    return (
+        f"**Mixtral-8x7B in bf16 does not fit 80 GB.** Its weights take {weights:.1f} GB of the "
+        f"{budget:.1f} GB a process can allocate; the study counted {before:.1f} GB, with two "
+        f"matrices per expert where the model has three. There is no baseline to extend, so the "
+        f"batch-1 headline has no true value; with Prophet it would hold "
+        f"{prophet.max_context.item():,} tokens."
+    )
+
+
+def _optimal(m: Material) -> str:
+    groups = _grouped(m.published)
+    best = int(groups.extension.idxmax("experts").item())
+    own = groups.best.sel(experts=best).item()
+    dead = int((groups.models - groups.models_fitting).sum().item())
+    true = _grouped(m.verified)
+    leader = int(true.best.idxmax("experts").item())
+    return (
+        f"**\"{best} experts is optimal\" averages in models that do not fit.** {dead} of "
+        f"{int(groups.models.sum())} models never fit one GPU and count as 0 in their group's "
+        f"mean; the lead of {best} rests on one model at {_times(own)}. Under the true "
+        f"architectures the best single model has {leader} experts, and the group means are "
+        + ", ".join(
+            f"{int(e)}: {_times(true.extension.sel(experts=e).item())}" for e in true.experts.values
+        )
+        + "."
+    )
+
+
+def _spread(m: Material) -> str:
+    true = extension(m.verified.sel(policy="prophet"), ["model", "gpu", "batch"])
+    cells = f"{int(true.cells_fitting)} of {int(true.cells)}"
+    return (
+        f"**Under the true architectures both policies fit in {cells} cells.** There the median "
+        f"extension is {_times(true.median_fitting.item())}, the mean "
+        f"{_times(true.mean_fitting.item())} and the largest {_times(true.largest.item())}."
+    )
+
+
+def _bandwidth(m: Material) -> str:
+    cell = m.verified.sel(gpu="A100-80GB", batch=1, policy="prophet")
+    slow = cell.slowdown.where(cell.fits)
+    worst, least = slow.idxmax("model").item(), slow.idxmin("model").item()
+    hit = m.verified.hit_rate.item()
+    return (
+        f"**Prediction hides latency; it does not create bandwidth.** With only a batch's experts "
+        f"resident, a hit rate of {hit:.1%} still moves every expert that was not there before over "
+        f"the host link. On A100-80GB at batch 1, if experts do not repeat from step to step, a "
+        f"step takes {_times(slow.min().item())} ({_name(m.verified, least)}) to "
+        f"{_times(slow.max().item())} ({_name(m.verified, worst)}) the all-resident time."
+    )
+
+
+@section("From the published numbers to the true ones, one change a step")
+def ladder(m: Material) -> str:
+    """Show which step moves which number."""
+    cube = m.cubes["ladder"].sel(policy="prophet")
+    each = extension(cube)
+    steps = [str(s) for s in cube.step.values]
+    zero = extension(cube.assign(kv_extension=cube.kv_extension.fillna(0.0)))["mean"]
+    parts = [
+        "The ladder is one cube with the dimension `step`: the study's constants; exact parameters "
+        "(and experts, top-k); exact KV bytes and native contexts; usable instead of nominal "
+        "memory; the study's activation charge dropped. Law and hit rate stay the study's.",
+        "Mean over all cells, zeros where the baseline does not fit:",
+        markdown(_by_step(cube, zero, steps)),
+        "Mean over the cells where both fit:",
+        markdown(_by_step(cube, each.mean_fitting, steps)),
+        "Median over the cells where both fit:",
+        markdown(_by_step(cube, each.median_fitting, steps)),
+        "Cells where both fit, of " + f"{int(each.cells.max())}:",
+        markdown(_by_step(cube, each.cells_fitting, steps)),
+        "Tokens gained on A100-80GB at batch 16 (negative: the predictor costs more than it frees):",
+        markdown(_by_step(cube, cube.kv_increase.sel(gpu="A100-80GB", batch=16), steps)),
+        _moves(cube, zero, steps),
+    ]
+    return "\n\n".join(parts)
+
+
+def _by_step(cube: xr.Dataset, values: xr.DataArray, steps: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame({"model": names(cube)})
+    for step in steps:
+        frame[step.replace("_", " ")] = values.sel(step=step).values
+    return frame
+
+
+def _moves(cube: xr.Dataset, mean: xr.DataArray, steps: list[str]) -> str:
+    """Say for each model that ever fits which step moves its average most."""
+    lines = []
+    change = mean.diff("step")
+    for model in cube.model.values:
+        row = mean.sel(model=model)
+        if row.max() > 0:
+            step = str(np.abs(change.sel(model=model)).idxmax("step").item())
+            before = row.sel(step=steps[steps.index(step) - 1]).item()
+            lines.append(
+                f"- {_name(cube, model)}: {_times(row.isel(step=0).item())} becomes "
+                f"{_times(row.isel(step=-1).item())}; the largest move is "
+                f"*{step.replace('_', ' ')}*, {_times(before)} to {_times(row.sel(step=step).item())}."
+            )
+    return "\n".join(lines)
+
+
+@section("How the study counts")
+def accounting(m: Material) -> str:
+    """State the study's formulas and constants, and how each constant is known."""
+    study = specs.read("published/model")
+    fields = ("moe_layers", "n_experts", "top_k", "expert_parameters", "dense_parameters",
+              "kv_full", "study_activation")
+    frame = pd.DataFrame({"model": study["name"].values})
+    for field in fields:
+        status = study[f"{field}_status"].values
+        title = str(study[field].attrs["long_name"])
+        frame[title] = [f"{number(round(v))} ({s})" for v, s in zip(study[field].values, status, strict=True)]
+    hit, exponent = m.published.hit_rate.item(), m.published.dedup_exponent.item()
+    return "\n\n".join(
+        [
+            f"- Distinct experts per layer: {m.published.unique_experts.attrs['comment']} The "
+            f"exponent is {exponent:g}; the stated hit rate of {hit:.1%} enters no memory metric.\n"
+            f"- KV budget: {m.published.kv_budget.attrs['comment']}\n"
+            f"- Extension: {m.published.kv_extension.attrs['comment']}\n"
+            f"- An expert's stated megabytes / 1024 x 1e9 are its bytes: neither SI nor MiB, but "
+            f"what every published size follows. Half of that stands as its parameters.\n"
+            f"- The study writes an extension of 0 where the baseline does not fit, and averages "
+            f"over all cells.",
+            "Constants, and how each is known: *exact* from several published numbers, *published* "
+            "as stated, *bounded* by them, or a *stand-in* that reproduces the averages and was "
+            "fitted after the fact.",
+            markdown(frame),
+        ]
+    )
+
+
+def _tables(cube: xr.Dataset) -> str:
+    parts = []
+    for name, make in TABLES.items():
+        title = (make.__doc__ or name).splitlines()[0]
+        parts += [f"### {title}", markdown(make(cube))]
+    return "\n\n".join(parts)
+
+
+@section("Tables under the study's own constants")
+def published_tables(m: Material) -> str:
+    """Show the four tables, published."""
+    return _tables(m.published)
+
+
+@section("Tables under the true architectures")
+def verified_tables(m: Material) -> str:
+    """Show the four tables, verified."""
+    return "A dash is a ratio over a baseline that does not fit.\n\n" + _tables(m.verified)
+
+
+@section("Figures")
+def pictures(m: Material) -> str:
+    """Show the figures of both studies."""
+    parts = []
+    for name, draw in FIGURES.items():
+        title = (draw.__doc__ or name).splitlines()[0]
+        parts += [f"### {title}"]
+        parts += [f"{s.capitalize()}:\n\n![{title}]({s}/{name}.png)" for s in ("published", "verified")]
+    return "\n\n".join(parts)
+
+
+@section("Batch size")
+def batches(m: Material) -> str:
+    """Say how savings, deduplication and extension fall with the batch."""
+    parts = []
+    for title, cube in (("published", m.published), ("verified", m.verified)):
+        p = cube.sel(policy="prophet")
+        fitting = p.kv_extension.where(p.regime == 2)
+        over = ["model", "gpu"]
+        frame = pd.DataFrame({"batch": p.batch.values})
+        savings = shown(p.expert_savings_fraction, "%")
+        frame["savings, least [%]"] = savings.min("model").values
+        frame["savings, median [%]"] = savings.median("model").values
+        frame["savings, most [%]"] = savings.max("model").values
+        frame["dedup, least"] = p.dedup_factor.min("model").values
+        frame["dedup, most"] = p.dedup_factor.max("model").values
+        frame["extension, median"] = fitting.median(over).values
+        frame["extension, largest"] = fitting.max(over).values
+        frame["cells where both fit"] = (p.regime == 2).sum(over).values
+        parts += [f"### {title.capitalize()}", markdown(frame)]
+    return "\n\n".join(parts)
+
+
+@section("GPUs")
+def gpus(m: Material) -> str:
+    """Say per GPU what fits, with and without Prophet."""
+    rows = []
+    for gpu in m.verified.gpu.values:
+        cell = m.verified.sel(gpu=gpu, batch=1)
+        fit = {
+            p: [n for n, f in zip(names(cell), cell.fits.sel(policy=p).values, strict=True) if f]
+            for p in ("baseline", "prophet")
+        }
+        only = [n for n in fit["prophet"] if n not in fit["baseline"]]
+        budget = shown(cell.memory_budget, "GiB").item()
+        rows.append([gpu, budget, _listed(fit["baseline"]), _listed(only)])
+    heads = ["GPU", "usable [GiB]", "fits without Prophet", "fits only with Prophet, at batch 1"]
+    return markdown(pd.DataFrame(rows, columns=heads))
+
+
+@section("The decode step")
+def decode(m: Material) -> str:
+    """Say what prediction costs and hides on the host link."""
+    parts = [
+        "Bounds at datasheet rates on A100-80GB at native context, batch 1. Experts are assumed "
+        "not to repeat from one step to the next beyond chance (reuse = C / E); real traces "
+        "repeat more, so link traffic and slowdown are upper bounds. Rows whose policy does not "
+        "fit are what-ifs and are left out."
+    ]
+    for policy in ("baseline", "prophet"):
+        cell = m.verified.sel(gpu="A100-80GB", batch=1, policy=policy)
+        frame = pd.DataFrame({"model": names(cell)})
+        frame["weights and KV read [GB]"] = shown(cell.step_read, "GB").values
+        frame["over the host link [GB]"] = shown(cell.link_traffic, "GB").values
+        frame["GPU time [ms]"] = shown(cell.gpu_time, "ms").values
+        frame["exposed transfer [ms]"] = shown(cell.exposed_time, "ms").values
+        frame["time per output token [ms]"] = shown(cell.step_time, "ms").values
+        frame["tokens/s"] = cell.throughput.values
+        frame["slowdown"] = cell.slowdown.values
+        parts += [f"### {policy.capitalize()}", markdown(frame[cell.fits.values])]
+    return "\n\n".join(parts)
+
+
+@section("Model by model")
+def models(m: Material) -> str:
+    """Tell each model's story in both studies."""
+    return "\n\n".join(_model(m, str(label)) for label in m.verified.model.values)
+
+
+def _model(m: Material, label: str) -> str:
+    p, v = (c.sel(model=label) for c in (m.published, m.verified))
+    rows = []
+    for title, cube in (("published", p), ("verified", v)):
+        prophet, base = cube.sel(policy="prophet"), cube.sel(policy="baseline")
+        each = extension(prophet)
+        gpu = {"gpu": "A100-80GB", "batch": 1}
+        rows.append(
+            [
+                title,
+                f"{int(cube.n_experts)}, top-{int(cube.top_k)}",
+                shown(base.expert_memory.isel(batch=0), "GB").item(),
+                shown(base.fixed_memory, "GB").item(),
+                int(cube.kv_per_token),
+                each["mean"].item(),
+                each.median_fitting.item(),
+                int(each.cells_fitting),
+                int(base.max_context.sel(gpu)),
+                int(prophet.max_context.sel(gpu)),
+            ]
+        )
+    heads = ["study", "experts", "expert memory [GB]", "fixed weights [GB]", "KV [B/token]",
+             "mean extension", "median where both fit", "cells where both fit",
+             "A100-80GB, batch 1 [token]", "with Prophet [token]"]
+    lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
+    return "\n\n".join(lines)
+
+
+def _where(v: xr.Dataset) -> str:
+    """Say on which GPUs a model fits at batch 1, and from which batch Prophet frees nothing."""
+    fits = v.fits.sel(batch=1)
+    alone = [str(g) for g in v.gpu.values if fits.sel(policy="baseline", gpu=g)]
+    more = [str(g) for g in v.gpu.values if fits.sel(policy="prophet", gpu=g) and g not in alone]
+    savings = v.expert_savings_fraction.sel(policy="prophet")
+    flat = savings.batch.values[savings.values <= 0]
+    end = f"Every expert is needed from batch {flat[0]} on" if flat.size else (
+        f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} of the experts"
+    )
+    return (
+        f"Without Prophet it fits {_listed(alone)}; only with Prophet, at batch 1: {_listed(more)}. "
+        f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
+    )
+
+
+@section("Claims that do not hold")
+def refuted(m: Material) -> str:
+    """List what is not reproduced or refuted, with the reason."""
+    bad = m.claims[m.claims.verdict.isin(["not reproduced", "refuted by the true architecture"])]
+    keep = ["id", "claim", "published", "reproduced", "verified", "verdict", "reason"]
+    return "All claims are in `claims.md`.\n\n" + markdown(bad[keep])
+
+
+@section("What this does not answer")
+def limits(m: Material) -> str:
+    """State the limits of the model."""
+    open_claims = int((m.claims.verdict == "not answerable by this sweep").sum())
+    return "\n".join(
+        [
+            f"- {open_claims} claims need multi-GPU plans, latency measurements or workloads that "
+            "this sweep does not hold.",
+            "- `verified` uses the `bare` runtime: all usable memory, no activations, no "
+            "fragmentation. It is an upper bound; a serving engine leaves less.",
+            "- The power law of distinct experts is the study's; measured routing of unrelated "
+            "requests needs fewer experts than it says at mid-size batches.",
+            "- Step times are bounds from datasheet rates, without kernel efficiency.",
+            "- The study's per-model constants are known as the table under *How the study counts* says; a number "
+            "that rests on a fitted one is marked so in the claims.",
+        ]
+    )
+
+
+@section("Metrics")
+def metric_list(m: Material) -> str:
+    """List every metric with its formula."""
+    made = m.verified.attrs
+    return (
+        f"Made by prophet_xr {made['prophet_xr_version']} from specs {made['specs_digest']}.\n\n"
+        + metric_table()
+    )
