@@ -259,12 +259,11 @@ def _with_baseline(data: xr.Dataset) -> xr.Dataset:
     if POLICY not in data.variables:
         raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
     if POLICY not in data.dims:
-        data = data.expand_dims(POLICY)
-        names = [q.name for q in fields(POLICY)]
-        spread = {n: data[n] for n in names if n in data and POLICY in data[n].dims}
-        kept = data.drop_vars(names, errors="ignore")
-        kept = kept.map(lambda a: a.isel({POLICY: 0}, drop=True) if POLICY in a.dims else a)
-        data = kept.assign(spread)
+        label = data[POLICY].item()
+        names = [q.name for q in fields(POLICY) if q.name in data]
+        data = data.drop_vars([POLICY, *names]).assign(
+            data[names].drop_vars(POLICY).expand_dims({POLICY: [label]})
+        )
     labels = data[POLICY].values.tolist()
     if BASELINE in labels:
         return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})

@@ -9,7 +9,7 @@ import math
 from prophet_xr import schema  # noqa: F401  (declares what the formulas read)
 from prophet_xr.registry import metric
 
-UNBOUNDED = 2**53  # the context of a model whose cache never grows: the largest exact integer
+UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
 
 
 # --- Parameters and bytes ------------------------------------------------------------------
@@ -263,9 +263,9 @@ def max_context(
         return 0
     if rise * kv_window > room:
         return math.floor(room / rise)
-    if kv_full * kv_width <= 0.0:
-        return UNBOUNDED
-    return math.floor((room - kv_windowed * kv_width * kv_window) / (kv_full * kv_width))
+    slope = kv_full * kv_width
+    beyond = room - kv_windowed * kv_width * kv_window
+    return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
 
 
 @metric("token", dtype="int64")

@@ -1,0 +1,74 @@
+"""Inputs and cubes that several test files share."""
+
+import os
+import tempfile
+
+import numpy as np
+import pytest
+import xarray as xr
+
+# Compiled modules of a test run are kept, so that a second run is quick; never the user's own.
+os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "prophet_xr_tests"))
+
+from prophet_xr import grid
+from prophet_xr.registry import QUANTITIES
+
+SIZES = {
+    "policy": ["baseline", "prophet", "on_demand"],
+    "model": ["a", "b"],
+    "gpu": ["x", "y", "z"],
+    "batch": [1.0, 16.0, 64.0],
+    "context": [128.0, 4096.0],
+    "hit_rate": [0.0, 0.5, 1.0],
+    "dedup_exponent": [0.5, 0.932],
+    "runtime": ["r", "s"],
+}
+
+
+@pytest.fixture(scope="session")
+def random_inputs() -> xr.Dataset:
+    """Every declared input, at random within its bounds, on eight axes."""
+    random = np.random.default_rng(0)
+    data = xr.Dataset(coords=SIZES)
+    for q in QUANTITIES.values():
+        if q.formula or q.name in data.variables or q.name in ("plan", "routing", "precision"):
+            continue
+        dims = (q.of,) if q.of in data.dims else ()
+        low, high = q.bounds
+        high = min(high, max(low + 1, 100.0))
+        shape = [data.sizes[d] for d in dims]
+        data[q.name] = (dims, low + (high - low) * random.random(shape))
+    rows = {"keep_all": [1, 0, 0], "keep_batch": [0, 1, 0], "keep_top_k": [0, 0, 1]}
+    for name, values in rows.items():
+        data[name] = ("policy", np.array(values, float))
+    data["nominal_memory"] = ("gpu", [1e8, 2e9, 5e10])
+    data["usable_memory"] = ("gpu", [1.1e8, 2.1e9, 5.1e10])
+    data["memory_rate"] = ("gpu", [1e9, 2e9, 3e12])
+    data["compute_rate"] = ("gpu", [1e11, 2e12, 1e15])
+    data["host_link_rate"] = ("gpu", [1e8, 2e8, 1e11])
+    data["attention_parameters"] = ("model", [3e6, 2e8])
+    return data.drop_vars("kv_precision", errors="ignore")
+
+
+@pytest.fixture(scope="session")
+def cubes() -> dict[str, xr.Dataset]:
+    """The cubes of the study."""
+    from prophet_xr import study
+
+    return study.cubes()
+
+
+@pytest.fixture(scope="session")
+def published(cubes) -> xr.Dataset:
+    return cubes["published"]
+
+
+@pytest.fixture(scope="session")
+def verified(cubes) -> xr.Dataset:
+    return cubes["verified"]
+
+
+@pytest.fixture
+def small() -> xr.Dataset:
+    """Inputs of a few cells."""
+    return grid.inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=[1, 4])

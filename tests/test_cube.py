@@ -1,0 +1,156 @@
+"""The cube equals a plain-Python walk of the formulas, on natural dims."""
+
+import itertools
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from prophet_xr import engine, grid
+from prophet_xr.errors import InputError
+from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
+
+
+def reference(name: str, cell: dict, baseline: dict) -> float:
+    """One metric, one cell, plain Python; inputs re-derived from scratch."""
+    q = QUANTITIES[name]
+    if q.formula is None:
+        return cell[name]
+    values = [
+        reference(of(n), baseline if is_baseline(n) else cell, baseline) for n in q.inputs
+    ]
+    return q.formula(*values)
+
+
+def cell_of(inputs: xr.Dataset, at: dict) -> dict:
+    found = {}
+    for name, variable in inputs.variables.items():
+        if variable.dtype.kind in "iuf":
+            found[name] = float(variable.isel({d: i for d, i in at.items() if d in variable.dims}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def compiled(random_inputs):
+    """The cube of every metric with the walk forbidden."""
+    walk, engine.WALK = engine.WALK, 0
+    try:
+        return grid.sweep(random_inputs)
+    finally:
+        engine.WALK = walk
+
+
+@pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
+def test_compiled_cube_equals_the_formulas(q, random_inputs, compiled):
+    array = compiled[q.name]
+    places = list(np.ndindex(array.shape))
+    random = np.random.default_rng(1)
+    for index in random.permutation(len(places))[:60]:
+        at = dict(zip(array.dims, places[index], strict=True))
+        cell = cell_of(random_inputs, {d: 0 for d in random_inputs.dims} | at)
+        base = cell_of(random_inputs, {d: 0 for d in random_inputs.dims} | at | {"policy": 0})
+        expected = reference(q.name, cell, base)
+        assert array[places[index]].item() == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+def test_walked_cube_equals_the_compiled_one(random_inputs, compiled, monkeypatch):
+    monkeypatch.setattr(engine, "WALK", 10**9)
+    xr.testing.assert_identical(grid.sweep(random_inputs), compiled)
+
+
+@pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
+def test_dims_are_the_union_of_what_the_formula_reads(q, random_inputs, compiled):
+    read = {d for n in q.reads for d in (compiled if n in compiled else random_inputs)[n].dims}
+    assert set(compiled[q.name].dims) == read
+    assert compiled[q.name].dtype == q.dtype
+    assert compiled[q.name].attrs["units"] == q.units
+
+
+def test_six_axes_give_natural_dims():
+    data = grid.inputs(
+        context=[2**n for n in range(10, 18)],
+        hit_rate=np.linspace(0.9, 0.999, 10),
+        dedup_exponent=np.linspace(0.85, 0.95, 10),
+    )
+    cube = grid.sweep(data, ["unique_experts", "step_time"])
+    assert cube.unique_experts.dims == ("model", "batch", "dedup_exponent")
+    assert cube.step_time.dims == (
+        *("policy", "model", "gpu", "batch", "context", "hit_rate", "dedup_exponent"),
+    )
+    assert cube.step_time.shape == (2, 16, 4, 6, 8, 10, 10)
+
+
+def test_every_axis_is_felt_by_a_metric():
+    felt = needed(q.name for q in metrics())
+    numeric = [q.name for q in QUANTITIES.values() if not q.formula and not q.of]
+    for name in numeric:
+        fields = [q.name for q in QUANTITIES.values() if q.of == name]
+        assert name in felt or set(fields) & felt, name
+
+
+def test_an_extra_dimension_spreads_only_where_it_matters(small):
+    draws = xr.DataArray([10e9, 20e9, 30e9], dims="draw")
+    cube = grid.sweep(small.assign(host_link_rate=draws))
+    assert "draw" in cube.step_time.dims
+    assert "draw" not in cube.kv_extension.dims
+    assert (cube.slowdown.sel(policy="prophet").diff("draw") < 0).all()
+
+
+def test_a_metric_alone_equals_the_same_metric_among_all(small):
+    whole = grid.sweep(small)
+    for name in ("kv_extension", "slowdown", "max_context"):
+        xr.testing.assert_identical(grid.sweep(small, [name])[name], whole[name])
+
+
+def test_the_baseline_is_evaluated_but_dropped_unless_asked_for():
+    chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": [1, 64]}
+    both = grid.sweep(grid.inputs(**chosen, policy=["prophet", "baseline"]))
+    assert both.policy.values.tolist() == ["prophet", "baseline"]
+    alone = grid.sweep(grid.inputs(**chosen, policy=["on_demand", "prophet"]))
+    assert alone.policy.values.tolist() == ["on_demand", "prophet"]
+    scalar = grid.sweep(grid.inputs(**chosen, policy="prophet"))
+    assert scalar.policy.item() == "prophet"
+    for cube in (alone.sel(policy="prophet"), scalar):
+        np.testing.assert_array_equal(cube.kv_extension, both.kv_extension.sel(policy="prophet"))
+
+
+def test_float32_stores_reals_narrow_and_counts_whole(random_inputs):
+    wide = grid.sweep(random_inputs, ["step_time", "max_context", "fits"])
+    narrow = grid.sweep(random_inputs, ["step_time", "max_context", "fits"], dtype="float32")
+    assert narrow.step_time.dtype == np.float32
+    assert narrow.max_context.dtype == np.int64
+    np.testing.assert_allclose(narrow.step_time, wide.step_time, rtol=6e-8)
+    np.testing.assert_array_equal(narrow.max_context, wide.max_context)
+
+
+def test_sweep_mutates_nothing(small):
+    before = small.copy(deep=True)
+    grid.sweep(small)
+    xr.testing.assert_identical(small, before)
+
+
+def test_the_order_of_the_users_dims_does_not_matter(random_inputs, compiled):
+    dims = list(random_inputs.dims)[::-1]
+    cube = grid.sweep(random_inputs.transpose(*dims), ["step_time", "kv_extension"])
+    for name in ("step_time", "kv_extension"):
+        xr.testing.assert_identical(cube[name], compiled[name])
+
+
+def test_a_wrong_array_never_reaches_compiled_code():
+    nest = next(iter(_nests(grid.inputs(batch=[1, 2]))))
+    sizes = dict.fromkeys(nest.dims, 3)
+    arrays = {n: np.zeros(1) for n in itertools.chain(nest.reads, nest.stores)}
+    with pytest.raises(ValueError, match="expected"):
+        engine.run(nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays)
+
+
+def _nests(data):
+    need = needed(["unique_experts"])
+    return grid.nests(data, need, ["unique_experts"], grid.layout(data), "float64")
+
+
+def test_an_unknown_metric_names_the_nearest(small):
+    with pytest.raises(InputError, match="nearest: step_time"):
+        grid.sweep(small, ["step_tme"])
+    with pytest.raises(InputError, match="float16"):
+        grid.sweep(small, dtype="float16")
