@@ -21,9 +21,9 @@ the baseline does not fit, the true one nothing.
 
 import inspect
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
-from math import isnan, nan
+from math import isclose, isnan, nan
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +82,7 @@ Found = tuple[float, float]  # both ends; the same number twice where there is o
 
 @dataclass(frozen=True)
 class Claim:
-    """One number that the study prints; labels left out mean all of them."""
+    """One number that the study prints, or two; a label left out means all of them."""
 
     id: str
     document: str
@@ -101,15 +101,10 @@ class Claim:
     note: str = ""
 
     @property
-    def is_range(self) -> bool:
-        """Whether the quote has two ends."""
-        return not isnan(self.high)
-
-    @property
     def ends(self) -> tuple[Found, Found]:
         """Value and tolerance of each end."""
         tolerance = self.tolerance if isnan(self.high_tolerance) else self.high_tolerance
-        high = self.high if self.is_range else self.value
+        high = self.value if isnan(self.high) else self.high
         return (self.value, self.tolerance), (high, tolerance)
 
 
@@ -124,35 +119,31 @@ def load() -> list[Claim]:
     file = specs.path().with_name("claims.toml")
     try:
         entries = tomllib.loads(file.read_text(encoding="ascii"))["claim"]
-    except (OSError, ValueError, KeyError) as problem:
+        claims = [_claim(entry, f"claims: {file}, {entry.get('id')!r}") for entry in entries]
+    except SpecError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise SpecError(f"claims: {file} cannot be read ({problem}); expected [[claim]]s") from None
-    if not isinstance(entries, list):
-        raise SpecError(f"claims: {file} holds no list; expected [[claim]]s")
-    claims = [_claim(entry, file) for entry in entries]
     ids = [claim.id for claim in claims]
     for twice in (i for i in ids if ids.count(i) > 1):
         raise SpecError(f"claims: {file} holds {twice!r} twice; expected unique ids")
     return claims
 
 
-def _claim(entry: dict, file: Path) -> Claim:
+def _claim(entry: dict, where: str) -> Claim:
     """Check one entry and give it its types."""
-    where = f"claims: {file}, claim {entry.get('id')!r}"
-    known = {f.name: f for f in fields(Claim)}
+    kinds = {f.name: str(f.type) for f in fields(Claim)}
     given: dict = {}
     for name, value in entry.items():
-        if name not in known:
-            raise SpecError(f"{where}: unknown field {name!r}; {nearest(name, known)}")
-        kind = known[name].type
-        several = kind not in (str, float)
-        items = value if several and isinstance(value, list) else [value]
-        expected = str if kind in (str, tuple[str, ...]) else (int, float)
-        if not items or any(isinstance(i, bool) or not isinstance(i, expected) for i in items):
-            raise SpecError(f"{where}: {name}={value!r}; expected {getattr(kind, '__name__', kind)}")
-        given[name] = tuple(items) if several else value
-    for name, field in known.items():
-        if field.default is MISSING and name not in given:
-            raise SpecError(f"{where}: {name} is missing")
+        _known(where, "field", name, kinds)
+        listed = "tuple" in kinds[name]
+        items = tuple(value) if listed and isinstance(value, list) else (value,)
+        expected = str if "str" in kinds[name] else (int, float)
+        if any(isinstance(i, bool) or not isinstance(i, expected) for i in items):
+            raise SpecError(f"{where}: {name}={value!r}; expected {kinds[name]}")
+        given[name] = items if listed else value
+    for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in entry):
+        raise SpecError(f"{where}: {name} is missing")
     claim = Claim(**given)
     _known(where, "quantity", claim.quantity, [*ANSWERS, *UNANSWERABLE])
     if claim.quantity in ANSWERS:
@@ -163,38 +154,43 @@ def _claim(entry: dict, file: Path) -> Claim:
     return claim
 
 
-def _known(where: str, name: str, got: str, known) -> None:
+def _known(where: str, name: str, got: str, known: Collection[str]) -> None:
     if got not in known:
-        raise SpecError(f"{where}: {name}={got!r} is unknown; {nearest(got, known)}")
+        raise SpecError(f"{where}: {name} {got!r} is unknown; {nearest(got, known)}")
 
 
 # --- Evaluators ----------------------------------------------------------------------------
 
+Evaluator = Callable[[xr.Dataset, Claim], float | Found]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """How a quantity is found in a cube, what it is in words, and what moves it."""
+    """How a quantity is found in a cube, what that is in words, and what can move it."""
 
-    evaluate: Callable[[xr.Dataset, Claim], float | Found]
+    evaluate: Evaluator
     title: str
     formula: str = ""
     causes: tuple[str, ...] = ()
-    extends: bool = False
+
+    @property
+    def extends(self) -> bool:
+        """Whether it is a KV extension, which the study puts at 0 where the baseline is too big."""
+        return "extension" in self.title.lower()
 
 
 ANSWERS: dict[str, Answer] = {}
-SIZES = ("expert_memory", "fixed_memory", "activation_memory", "memory_budget")
-TOKENS = ("kv_per_token", "expert_memory", "fixed_memory", "activation_memory", "memory_budget")
 EXPERTS = ("moe_layers", "n_experts", "expert_size")
+SIZES = ("expert_memory", "fixed_memory", "activation_memory", "memory_budget")
+TOKENS = ("kv_per_token", *SIZES)
 
 
-def answers(*quantities: str, causes: tuple[str, ...] = (), extends: bool = False) -> Callable:
-    """Enter an evaluator for quantities; the first line of its docstring says what it finds."""
+def answers(*quantities: str, causes: tuple[str, ...] = ()) -> Callable[[Evaluator], Evaluator]:
+    """Enter an evaluator of quantities; the first line of its docstring says what it finds."""
 
-    def register(evaluate: Callable[[xr.Dataset, Claim], float | Found]) -> Callable:
-        title, _, formula = (inspect.getdoc(evaluate) or "").partition("\n")
-        answer = Answer(evaluate, title.rstrip("."), formula.strip().rstrip("."), causes, extends)
-        ANSWERS.update(dict.fromkeys(quantities, answer))
+    def register(evaluate: Evaluator) -> Evaluator:
+        title = (inspect.getdoc(evaluate) or "").partition("\n")[0].rstrip(".")
+        ANSWERS.update(dict.fromkeys(quantities, Answer(evaluate, title, causes=causes)))
         return evaluate
 
     return register
@@ -203,56 +199,49 @@ def answers(*quantities: str, causes: tuple[str, ...] = (), extends: bool = Fals
 def _models(cube: xr.Dataset, claim: Claim) -> list[str] | None:
     """Labels of the models a claim is on, None for all."""
     if claim.n_experts:
-        return cube.model.values[cube.n_experts.isin(claim.n_experts).values].tolist()
+        return cube.model[cube.n_experts.isin(claim.n_experts)].values.tolist()
     return list(claim.model) or None
 
 
-def _cells(cube: xr.Dataset, name: str, claim: Claim, policy: str = PROPHET) -> xr.DataArray:
+def _cells(cube: xr.Dataset, name: str, claim: Claim, policy: str = "") -> xr.DataArray:
     """Cells of a quantity that a claim is on, by label."""
-    values = cube[name]
     wanted = {
-        "policy": policy,
+        "policy": policy or (BASELINE if claim.quantity.endswith(BASELINE) else PROPHET),
         "model": _models(cube, claim),
         "gpu": list(claim.gpu) or None,
         "batch": list(claim.batch) or None,
     }
-    at = {d: labels for d, labels in wanted.items() if labels is not None and d in values.dims}
-    return values.sel(at)
+    values = cube[name]
+    return values.sel({d: at for d, at in wanted.items() if at is not None and d in values.dims})
 
 
 def _ends(values: xr.DataArray) -> Found:
     """Smallest and largest number, NaN where there is none."""
-    if values.size == 0:
-        return nan, nan
-    return float(values.min()), float(values.max())
+    return (float(values.min()), float(values.max())) if values.size else (nan, nan)
 
 
-def _plain(
-    quantities: str, metric: str, policy: str = PROPHET, causes: tuple[str, ...] = ()
-) -> None:
+def _plain(quantities: str, metric: str, *causes: str) -> None:
     """Answer quantities with the ends of a metric over the cells of the claim."""
+
+    def evaluate(cube: xr.Dataset, claim: Claim) -> Found:
+        return _ends(_cells(cube, metric, claim))
+
     q = QUANTITIES[metric]
-    title = q.long_name + (" of the baseline" if policy == BASELINE else "")
     formula = q.comment.partition(". ")[0].partition(";")[0].rstrip(".")
-    answer = Answer(
-        lambda cube, claim: _ends(_cells(cube, metric, claim, policy)),
-        *(title, formula, causes, metric == "kv_extension"),
-    )
+    answer = Answer(evaluate, q.long_name, formula, causes)
     ANSWERS.update(dict.fromkeys(quantities.split(), answer))
 
 
-_plain("expert_savings savings savings_range", "expert_savings_fraction", PROPHET, EXPERTS[1:2])
-_plain("dedup dedup_range", "dedup_factor", PROPHET, EXPERTS[1:2])
-_plain("unique_experts", "unique_experts", PROPHET, ("n_experts", "top_k"))
-_plain("expert_memory expert_memory_baseline", "expert_memory", BASELINE, EXPERTS)
-_plain("expert_memory_prophet", "expert_memory", PROPHET, EXPERTS)
-_plain("expert_memory_saved", "expert_savings", PROPHET, EXPERTS)
-_plain("expert_mb", "expert_size", PROPHET, ("expert_matrices", "expert_parameters"))
+_plain("expert_savings savings savings_range", "expert_savings_fraction", "n_experts", "top_k")
+_plain("dedup dedup_range", "dedup_factor", "n_experts", "top_k")
+_plain("unique_experts", "unique_experts", "n_experts", "top_k")
+_plain("expert_memory_baseline expert_memory_prophet", "expert_memory", *EXPERTS)
+_plain("expert_memory_saved", "expert_savings", *EXPERTS)
+_plain("expert_size", "expert_size", "expert_matrices", "expert_parameters")
 _plain("fixed_memory", "fixed_memory")
-_plain("total_params", "total_parameters", PROPHET, (*EXPERTS, "fixed_memory"))
-_plain("kv_extension", "kv_extension", PROPHET, SIZES)
-_plain("max_tokens_baseline", "max_context", BASELINE, TOKENS)
-_plain("max_tokens_prophet", "max_context", PROPHET, TOKENS)
+_plain("total_parameters", "total_parameters", *EXPERTS)
+_plain("kv_extension", "kv_extension", *SIZES)
+_plain("max_tokens_baseline max_tokens_prophet", "max_context", *TOKENS)
 _plain("n_experts", "n_experts")
 _plain("moe_layers", "moe_layers")
 _plain("slowdown", "slowdown")
@@ -261,17 +250,14 @@ _plain("slowdown", "slowdown")
 @answers("kv_increase_tokens", causes=TOKENS)
 def kv_increase(cube: xr.Dataset, claim: Claim) -> Found:
     """Tokens of context gained where the baseline fits."""
-    fits = _cells(cube, "fits", claim, BASELINE)
-    return _ends(_cells(cube, "kv_increase", claim).where(fits))
+    return _ends(_cells(cube, "kv_increase", claim).where(_cells(cube, "fits", claim, BASELINE)))
 
 
 @answers("max_tokens", causes=TOKENS)
 def max_tokens(cube: xr.Dataset, claim: Claim) -> Found:
-    """Longest context of the baseline and of Prophet."""
-    baseline, prophet = (
-        float(_cells(cube, "max_context", claim, policy).max()) for policy in (BASELINE, PROPHET)
-    )
-    return baseline, prophet
+    """Longest context of the baseline, and with Prophet."""
+    low, high = (_cells(cube, "max_context", claim, row).max() for row in (BASELINE, PROPHET))
+    return float(low), float(high)
 
 
 @answers("avg_savings", "avg_savings_by_expert_count", causes=("n_experts",))
@@ -286,25 +272,20 @@ def mean_dedup(cube: xr.Dataset, claim: Claim) -> float:
     return float(_cells(cube, "dedup_factor", claim).mean())
 
 
-@answers("avg_kv_extension", causes=SIZES, extends=True)
+@answers("avg_kv_extension", causes=SIZES)
 def mean_extension(cube: xr.Dataset, claim: Claim) -> float:
     """KV extension, averaged over GPUs and batches."""
     return float(_cells(cube, "kv_extension", claim).mean())
 
 
-@answers("avg_extension_range", extends=True)
-def mean_extension_of_models(cube: xr.Dataset, claim: Claim) -> Found:
-    """KV extension averaged over GPUs and batches, from the lowest to the highest of the group.
-
-    The group is of models, or of expert counts.
-    """
-    if claim.n_experts:
-        return _ends(_grouped(cube, claim))
+@answers("avg_extension_range")
+def mean_extensions(cube: xr.Dataset, claim: Claim) -> Found:
+    """KV extension averaged over GPUs and batches, lowest and highest of the models."""
     return _ends(_cells(cube, "kv_extension", claim).mean(["gpu", "batch"]))
 
 
-@answers("avg_extension_by_expert_count", extends=True)
-def mean_extension_of_groups(cube: xr.Dataset, claim: Claim) -> Found:
+@answers("avg_extension_by_expert_count")
+def mean_extensions_by_group(cube: xr.Dataset, claim: Claim) -> Found:
     """KV extension averaged over GPUs and batches, then over the models of an expert count."""
     return _ends(_grouped(cube, claim))
 
@@ -315,51 +296,41 @@ def _grouped(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     return each.groupby(cube.n_experts.sel(model=each.model)).mean()
 
 
-@answers("ranking", extends=True)
+@answers("ranking")
 def best_group(cube: xr.Dataset, claim: Claim) -> float:
     """Expert count whose models have the highest mean KV extension."""
     return float(_grouped(cube, claim).idxmax("n_experts"))
 
 
-@answers("best_kv_extension", causes=SIZES, extends=True)
+@answers("best_kv_extension", causes=SIZES)
 def best_extension(cube: xr.Dataset, claim: Claim) -> float:
     """Highest KV extension of any GPU and batch."""
     return float(_cells(cube, "kv_extension", claim).max())
 
 
-@answers("extension_range", extends=True)
-def extension_where_it_fits(cube: xr.Dataset, claim: Claim) -> Found:
+@answers("extension_range")
+def fitting_extensions(cube: xr.Dataset, claim: Claim) -> Found:
     """KV extension over the cells where the baseline fits."""
     values = _cells(cube, "kv_extension", claim)
     return _ends(values.where(values > 0))
 
 
-@answers("recommendation", extends=True)
+@answers("recommendation")
 def best_batches(cube: xr.Dataset, claim: Claim) -> float:
     """Whether these batches have a higher mean KV extension than every other."""
-    means = cube.kv_extension.sel(policy=PROPHET).mean(["model", "gpu"])
-    chosen = list(claim.batch)
+    means, chosen = cube.kv_extension.sel(policy=PROPHET).mean(["model", "gpu"]), list(claim.batch)
     return float(means.sel(batch=chosen).min() > means.drop_sel(batch=chosen).max())
 
 
-@answers("fit_prophet")
-def fits_with_prophet(cube: xr.Dataset, claim: Claim) -> float:
-    """Whether each model fits some GPU at some batch with Prophet."""
+@answers("fit_baseline", "fit_prophet")
+def fit(cube: xr.Dataset, claim: Claim) -> float:
+    """Whether each model fits at one of these GPUs and batches."""
     return float(_cells(cube, "fits", claim).any(["gpu", "batch"]).all())
-
-
-@answers("fit_baseline")
-def fits_without(cube: xr.Dataset, claim: Claim) -> float:
-    """Whether the baseline fits at any of these batches."""
-    return float(_cells(cube, "fits", claim, BASELINE).any())
 
 
 @answers("unique_experts_uncapped")
 def uncapped_experts(cube: xr.Dataset, claim: Claim) -> Found:
-    """Distinct experts if the model had more than enough.
-
-    k times the distinct experts per routed one of the model that is farthest from saturation.
-    """
+    """Distinct experts as if there were more: k x the most per routed expert of any model."""
     growth = (cube.unique_experts / cube.top_k).max("model").sel(batch=list(claim.batch))
     return _ends(growth * _cells(cube, "top_k", claim))
 
@@ -371,46 +342,36 @@ def saturation_batch(cube: xr.Dataset, claim: Claim) -> Found:
     return _ends(cube.batch.where(full).min("batch"))
 
 
-def _kv_cache(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
-    """KV cache of the claim's batch and context; none where the claim names no context."""
-    context = 0.0 if isnan(claim.context) else claim.context
-    return _cells(cube, "kv_per_token", claim) * claim.batch[0] * context
-
-
 @answers("kv_cache", causes=("kv_per_token",))
 def kv_cache(cube: xr.Dataset, claim: Claim) -> Found:
     """KV cache per token x batch x context."""
-    return _ends(_kv_cache(cube, claim))
+    return _ends(_cells(cube, "kv_per_token", claim) * claim.batch[0] * claim.context)
 
 
-@answers("total")
-def total_baseline(cube: xr.Dataset, claim: Claim) -> Found:
-    """All memory of the baseline: weights, activations, and the KV cache at the context."""
-    return _ends(_cells(cube, "static_memory", claim, BASELINE) + _kv_cache(cube, claim))
+@answers("total_baseline", "total_prophet")
+def total(cube: xr.Dataset, claim: Claim) -> float:
+    """Weights and activations, and the KV cache where a context is given."""
+    cache = 0.0 if isnan(claim.context) else kv_cache(cube, claim)[0]
+    return float(_cells(cube, "static_memory", claim).max()) + cache
 
 
-@answers("total_prophet")
-def total_prophet(cube: xr.Dataset, claim: Claim) -> Found:
-    """All memory with Prophet: weights, activations, and the KV cache at the context."""
-    return _ends(_cells(cube, "static_memory", claim) + _kv_cache(cube, claim))
-
-
-@answers("weights")
+@answers("weights_baseline")
 def weights(cube: xr.Dataset, claim: Claim) -> Found:
     """Expert and fixed weights of the baseline."""
-    experts = _cells(cube, "expert_memory", claim, BASELINE)
-    return _ends(experts + _cells(cube, "fixed_memory", claim))
+    return _ends(_cells(cube, "expert_memory", claim) + _cells(cube, "fixed_memory", claim))
 
 
-@answers("expert_params", causes=EXPERTS)
-def expert_params(cube: xr.Dataset, claim: Claim) -> Found:
+@answers("expert_parameters", causes=EXPERTS)
+def expert_parameters(cube: xr.Dataset, claim: Claim) -> Found:
     """Parameters of all routed experts: layers x experts x parameters of one."""
-    layers, experts = _cells(cube, "moe_layers", claim), _cells(cube, "n_experts", claim)
-    return _ends(layers * experts * _cells(cube, "expert_parameters", claim))
+    one, layers, experts = (
+        _cells(cube, n, claim) for n in ("expert_parameters", "moe_layers", "n_experts")
+    )
+    return _ends(one * layers * experts)
 
 
-@answers("ff_dim", causes=("hidden_size", "expert_matrices", "expert_parameters"))
-def expert_width(cube: xr.Dataset, claim: Claim) -> Found:
+@answers("inner_width", causes=("hidden_size", "expert_matrices", "expert_parameters"))
+def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     """Inner width of an expert: its parameters / (matrices x hidden size)."""
     across = _cells(cube, "expert_matrices", claim) * _cells(cube, "hidden_size", claim)
     return _ends(_cells(cube, "expert_parameters", claim) / across)
@@ -424,5 +385,192 @@ def configurations(cube: xr.Dataset, claim: Claim) -> float:
 
 @answers("models", "n_models")
 def models(cube: xr.Dataset, claim: Claim) -> float:
-    """Models of the sweep with these expert counts."""
+    """Models of the sweep that have this expert count."""
     return float(_cells(cube, "n_experts", claim).size)
+
+
+# --- Verdicts ------------------------------------------------------------------------------
+
+
+def judge(cubes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """Judge every published claim against cubes.
+
+    Parameters
+    ----------
+    cubes
+        ``published`` (the study's constants, extensions of 0 where the baseline does not fit),
+        ``verified`` (true architectures, NaN there) and ``unfitted`` (as published, without the
+        constants that were fitted).
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per claim: id, document, quote, claim, unit, published, reproduced, verified,
+        verdict, reason.  A number that does not exist is NaN, a range is text, ``"lo..hi"``.
+
+    Raises
+    ------
+    InputError
+        If a cube is missing.
+    SpecError
+        If the claims cannot be read.
+    """
+    for name in ("published", "verified", "unfitted"):
+        if name not in cubes:
+            raise InputError(f"cubes lack {name!r}; expected published, verified and unfitted")
+    return pd.DataFrame([_row(claim, cubes) for claim in load()])
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Count verdicts per document, as `judge` gives them."""
+    counts = pd.crosstab(frame.document, frame.verdict)
+    return counts.reindex(index=frame.document.unique(), columns=list(VERDICTS), fill_value=0)
+
+
+def _row(claim: Claim, cubes: Mapping[str, xr.Dataset]) -> dict[str, object]:
+    answer = ANSWERS.get(claim.quantity)
+    values = (claim.ends[0][0], claim.ends[1][0])
+    what = answer.title if answer else claim.quantity.replace("_", " ").capitalize()
+    row: dict[str, object] = {
+        "id": claim.id,
+        "document": claim.document,
+        "quote": claim.quote,
+        "claim": ", ".join([what, *_place(claim, cubes["published"])]),
+        "unit": claim.unit,
+        "published": _shown(values, claim),
+    }
+    if answer is None:
+        reason = f"{UNANSWERABLE[claim.quantity]} {claim.note}".strip()
+        return row | dict(reproduced=nan, verified=nan, verdict=UNANSWERED, reason=reason)
+    found = {name: _found(answer, cubes, name, claim) for name in ("published", "verified", "unfitted")}
+    verdict = _verdict(claim, answer, found)
+    return row | dict(
+        reproduced=_shown(found["published"], claim),
+        verified=_shown(found["verified"], claim),
+        verdict=verdict,
+        reason=_reason(claim, answer, cubes, found, verdict),
+    )
+
+
+def _found(answer: Answer, cubes: Mapping[str, xr.Dataset], name: str, claim: Claim) -> Found:
+    """Evaluate a claim on one cube, in the claim's unit."""
+    value = answer.evaluate(cubes[name], claim)
+    low, high = value if isinstance(value, tuple) else (value, value)
+    decimal = claim.unit.endswith(DECIMAL) and name != "verified"
+    scale = UNITS[claim.unit.removesuffix(DECIMAL)] * (STUDY_MB if decimal else 1.0)
+    return low / scale, high / scale
+
+
+def _hits(claim: Claim, found: Found) -> list[bool]:
+    """Whether each end of what was found lies within the tolerance."""
+    ends = zip(claim.ends, found, strict=True)
+    return [abs(x - v) <= tolerance + 1e-9 * max(1.0, abs(v)) for (v, tolerance), x in ends]
+
+
+def _refuted(claim: Claim, answer: Answer, hits: list[bool], truth: Found) -> bool:
+    """Whether the true architecture contradicts an end that the study's constants hit."""
+    share = 0.0 if claim.unit in EXACT else CONTRADICTION
+    for (value, tolerance), hit, true in zip(claim.ends, hits, truth, strict=True):
+        fits_neither = answer.extends and value == 0 and isnan(true)
+        if hit and not fits_neither and not abs(true - value) <= max(tolerance, share * abs(value)):
+            return True
+    return False
+
+
+def _verdict(claim: Claim, answer: Answer, found: Mapping[str, Found]) -> str:
+    hits = _hits(claim, found["published"])
+    if not any(hits):
+        return MISSED
+    if _refuted(claim, answer, hits, found["verified"]):
+        return REFUTED
+    if not all(hits):
+        return PART
+    return REPRODUCED if all(_hits(claim, found["unfitted"])) else FITTED
+
+
+# --- Words ---------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    """Four significant digits, without an exponent."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
+def _shown(found: Found, claim: Claim) -> float | str:
+    """Show a number, or a range as text; NaN where there is neither."""
+    if isnan(found[0]):
+        return nan
+    if isnan(claim.high) and isclose(*found, rel_tol=1e-9, abs_tol=1e-12):
+        return float(f"{found[0]:.6g}")
+    return "..".join(map(_number, found))
+
+
+def _told(found: Found, claim: Claim) -> str:
+    shown = _shown(found, claim)
+    if claim.unit == "bool":
+        return "yes" if shown else "no"
+    unit = claim.unit.removesuffix(DECIMAL).replace("label", "").replace("count", "")
+    return f"{_number(shown) if isinstance(shown, float) else shown} {unit}".strip()
+
+
+def _place(claim: Claim, cube: xr.Dataset) -> list[str]:
+    """Where a claim is, in words."""
+    place = [str(cube.model_name.sel(model=m).item()) for m in claim.model]
+    place += [f"{n} experts" for n in claim.n_experts]
+    batches = " ".join(map(str, claim.batch))
+    return [*place, *claim.gpu, *([f"batch {batches}"] if batches else [])]
+
+
+def _reason(
+    claim: Claim,
+    answer: Answer,
+    cubes: Mapping[str, xr.Dataset],
+    found: Mapping[str, Found],
+    verdict: str,
+) -> str:
+    published, unfitted = _told(found["published"], claim), _told(found["unfitted"], claim)
+    claimed = _told((claim.ends[0][0], claim.ends[1][0]), claim)
+    formula = f" ({answer.formula})" if answer.formula else ""
+    more = {
+        MISSED: f", not {claimed}",
+        PART: ", one end of two",
+        FITTED: f", but {unfitted} without those that were fitted",
+    }
+    study = f"{answer.title}{formula}: the study's constants give {published}{more.get(verdict, '')}"
+    truth = _truth(claim, answer, cubes, found["verified"], verdict)
+    return f"{study}; {truth}. {claim.note}".strip()
+
+
+def _truth(
+    claim: Claim, answer: Answer, cubes: Mapping[str, xr.Dataset], true: Found, verdict: str
+) -> str:
+    """What the true architecture gives, and what moved it."""
+    cube = cubes["verified"]
+    if isnan(true[0]):
+        where = " on ".join([*_place(claim, cube)[:1], " or ".join(claim.gpu) or "any of the GPUs"])
+        return f"in truth {where} has no KV budget: the baseline does not fit in {cube.precision.item()}"
+    parts = [f"the true architecture gives {_told(true, claim)}"]
+    if answer.extends and claim.unit == "x":
+        cells = _cells(cube, "kv_extension", claim)
+        if cells.size > 1:
+            middle, zeros = _number(float(cells.median())), _number(float(cells.fillna(0.0).mean()))
+            parts[0] += (
+                f" over the {int(cells.count())} of {cells.size} cells where the baseline fits"
+                f" (median {middle}; mean with 0 for the others {zeros})"
+            )
+    return ", ".join(parts + (_moved(claim, answer, cubes) if verdict == REFUTED else []))
+
+
+def _moved(claim: Claim, answer: Answer, cubes: Mapping[str, xr.Dataset]) -> list[str]:
+    """What differs between the study and the true architecture, of what the answer depends on."""
+    parts = []
+    for name in answer.causes:
+        ends = [_ends(_cells(cubes[n], name, claim, BASELINE)) for n in ("published", "verified")]
+        (low, high), (true_low, true_high) = ends
+        if low == high and true_low == true_high and not isclose(low, true_low, rel_tol=0.01):
+            q = QUANTITIES[name]
+            scale, unit = (1e9, "GB") if q.units == "B" else (1.0, q.units.replace("1", ""))
+            change = f"{_number(low / scale)} -> {_number(true_low / scale)} {unit}".strip()
+            parts.append(f"{q.long_name[0].lower()}{q.long_name[1:]} {change}")
+    return parts

@@ -14,7 +14,8 @@ class SpecError(ValueError):
 
 def nearest(name: object, known: Iterable[object]) -> str:
     """Word the known names closest to ``name``, for the end of a message."""
-    names = [str(k) for k in known]
+    names = {str(k).lower(): str(k) for k in known}
     close = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.4)
-    close = close or difflib.get_close_matches(str(name), names, n=3, cutoff=0.3)
-    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(names)}"
+    if close:
+        return f"nearest: {', '.join(names[c] for c in close)}"
+    return f"known: {', '.join(names.values())}"

@@ -79,7 +79,7 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         if name in LABELLED:
             data = data.merge(_labelled(name, chosen.get(name, start[name]), study))
         elif name in chosen:
-            data = data.assign({name: _numbers(q, chosen[name])})
+            data = data.drop_vars(name, errors="ignore").assign({name: _numbers(q, chosen[name])})
         elif name in start:
             data = data.assign({name: start[name].variable})
     if "context" not in chosen:

@@ -1,0 +1,100 @@
+"""Bad input is refused in one line that says what, where, got, expected."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import prophet_xr as px
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"model": "mixtral-8x9b"}, "model='mixtral-8x9b' is not in the catalogue; nearest: mixtral-8x7b"),
+        ({"gpu": ["A100-80GB", "A100-80"]}, "gpu='A100-80' is not in the catalogue; nearest: A100-80GB, "),
+        ({"policy": "profet"}, "policy='profet' is not in the catalogue; nearest: prophet"),
+        ({"bacth": 4}, "'bacth' is no input; nearest: batch"),
+        ({"batch": []}, "batch=[] is empty; expected at least one value"),
+        ({"model": []}, "model=[] is empty"),
+        ({"batch": [1, 4, 4]}, "batch holds 4 twice; expected unique values"),
+        ({"gpu": ["H200", "h200"]}, "gpu holds 'H200' twice"),
+        ({"batch": "many"}, "batch='many' is not numeric; expected Decode batch in 1"),
+        ({"batch": [1, "x"]}, "is not numeric"),
+        ({"batch": [[1, 2], [3, 4]]}, "batch has shape (2, 2); expected a number or a flat list"),
+        ({"batch": True}, "batch=True is not numeric"),
+        ({"model": 7}, "model=7 is no label"),
+        ({"kv_extension": 2}, "'kv_extension' is no input"),
+        ({"study": "publshed"}, "study='publshed' is unknown; nearest: published"),
+    ],
+)
+def test_inputs_refuse(chosen, message):
+    with pytest.raises(px.InputError, match=re.escape(message)) as caught:
+        px.inputs(**chosen)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"batch": 0}, "batch=0 is outside [1, 1e+06] (Decode batch, 1)"),
+        ({"batch": [1, -4]}, "batch=-4 is outside"),
+        ({"hit_rate": 1.2}, "hit_rate=1.2 is outside [0, 1]"),
+        ({"hit_rate": [0.9, float("nan")]}, "hit_rate=nan is outside [0, 1]"),
+        ({"dedup_exponent": float("inf")}, "dedup_exponent=inf is outside"),
+        ({"usable_memory": 5}, "usable_memory=5 is outside"),
+    ],
+)
+def test_sweep_refuses_values(chosen, message):
+    with pytest.raises(px.InputError, match=re.escape(message)):
+        px.sweep(px.inputs(**chosen))
+
+
+def test_a_value_out_of_bounds_is_located(small):
+    bad = small.assign(memory_rate=("batch", [1e12, np.nan]))
+    with pytest.raises(px.InputError, match=r"memory_rate=nan at batch=.*4.* is outside"):
+        px.sweep(bad)
+
+
+def test_a_missing_input_is_named(small):
+    with pytest.raises(px.InputError, match="top_k is missing"):
+        px.sweep(small.drop_vars("top_k"))
+    with pytest.raises(px.InputError, match="is it 'tp_k'"):
+        px.sweep(small.rename(top_k="tp_k"))
+
+
+def test_a_dataset_of_ones_own_is_checked_for_duplicates(small):
+    twice = xr.concat([small.isel(batch=[0]), small.isel(batch=[0])], "batch", data_vars="minimal",
+                      coords="minimal", compat="override")
+    with pytest.raises(px.InputError, match="batch holds 1 twice"):
+        px.sweep(twice)
+    with pytest.raises(px.InputError, match="batch is empty"):
+        px.sweep(small.isel(batch=[]))
+
+
+def test_scalars_lists_and_omissions():
+    data = px.inputs(model="mixtral-8x7b", batch=[1, 2], gpu="h200")
+    assert dict(data.sizes) == {"policy": 2, "batch": 2}
+    assert data.gpu.item() == "H200"
+    assert data.hit_rate.item() == 0.994
+    assert data.context.item() == data.native_context.item() == 32768
+    whole = px.inputs()
+    assert dict(whole.sizes) == {"policy": 2, "model": 16, "gpu": 4, "batch": 6}
+    assert whole.context.dims == ("model",)
+    assert whole.runtime.item() == "bare"
+    assert px.inputs("published").runtime.item() == "study"
+
+
+def test_the_studys_own_names_are_understood():
+    assert px.inputs(model="Qwen2-MoE-57B").model.item() == "qwen2-57b-a14b"
+    assert px.inputs(model=["Qwen3-235B"]).model.values.tolist() == ["qwen3-235b-a22b"]
+
+
+def test_any_field_may_be_given_as_a_number_a_list_or_an_array():
+    data = px.inputs(model=["mixtral-8x7b", "olmoe-1b-7b"], gpu="A100-80GB", batch=1,
+                     host_link_rate=[12e9, 24.8e9],
+                     context=xr.DataArray([8192, 4096], dims="model"))
+    cube = px.sweep(data)
+    assert cube.step_time.dims == ("policy", "model", "host_link_rate")
+    assert cube.kv_memory.dims == ("model",)

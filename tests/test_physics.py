@@ -1,0 +1,133 @@
+"""Numbers worked by hand or cited, against the cube."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import reference as by_hand
+from prophet_xr import grid, kernels, specs
+
+MODELS = json.loads((Path(__file__).parent / "models_reference.json").read_text())
+PARTS = {
+    "shared_parameters": "shared_experts",
+    "router_parameters": "router",
+    "attention_parameters": "attention",
+    "dense_parameters": "dense_mlp",
+    "embedding_parameters": "embeddings",
+    "state_space_parameters": "state_space",
+    "norm_parameters": "norms",
+}
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    names = ["total_parameters", "active_parameters", "kv_per_token", "expert_memory"]
+    return grid.sweep(grid.inputs(gpu="A100-80GB", batch=1, policy="baseline"), names)
+
+
+@pytest.mark.parametrize("label", MODELS)
+def test_parameters_and_kv_bytes_are_exact_to_the_unit(label, parameters):
+    expected, cell = MODELS[label], parameters.sel(model=label)
+    assert int(cell.total_parameters) == expected["total"]
+    assert int(cell.active_parameters) == expected["active_parameters"]
+    assert int(cell.expert_memory) == 2 * expected["routed_experts"]
+    assert int(cell.kv_per_token) == expected["kv_bytes_per_token"]
+    assert int(cell.kv_cross) * 2 == expected["kv_cross_bytes_per_token"]
+    assert int(cell.state_size) == expected["state_bytes"]
+    for field, part in PARTS.items():
+        assert int(cell[field]) == expected[part], field
+
+
+def test_the_catalogue_holds_the_sixteen_models_and_twenty_two_gpus():
+    assert set(specs.read("model").model.values) == set(MODELS)
+    assert specs.read("gpu").sizes["gpu"] == 22
+
+
+def test_mixtral_and_deepseek_kv_cache(parameters):
+    assert int(parameters.kv_per_token.sel(model="mixtral-8x7b")) == by_hand.MIXTRAL_KV == 131_072
+    kv = int(parameters.kv_per_token.sel(model="deepseek-v3-671b"))
+    assert kv == by_hand.DEEPSEEK_V3_KV == 70_272
+
+
+def test_mixtral_in_bf16_does_not_fit_80_gb_and_says_so(verified):
+    for gpu in ("A100-80GB", "H100-80GB"):
+        cell = verified.sel(model="mixtral-8x7b", gpu=gpu, policy="baseline", batch=1)
+        assert 2 * by_hand.MIXTRAL_TOTAL > by_hand.A100_USABLE
+        assert not cell.fits
+        meanings = cell.reason.attrs["flag_meanings"].split()
+        assert meanings[int(cell.reason)] == "weights_exceed_memory"
+        assert verified.kv_extension.sel(model="mixtral-8x7b", gpu=gpu).isnull().all()
+
+
+@pytest.mark.parametrize(("batch", "context"), [(1, 4096), (16, 32768), (64, 1024)])
+def test_mixtral_decode_step_by_hand(batch, context):
+    data = grid.inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=batch, context=context)
+    cell = grid.sweep(data).sel(policy="baseline")
+    experts = min(8, 2 * batch**0.932)
+    read = by_hand.mixtral_decode_read(batch, context, experts)
+    flops = by_hand.mixtral_decode_flops(batch, context)
+    assert cell.step_read.item() == pytest.approx(read, rel=1e-12)
+    assert cell.step_flops.item() == pytest.approx(flops, rel=1e-12)
+    assert cell.step_time.item() == pytest.approx(max(read / 2039e9, flops / 312e12), rel=1e-12)
+    assert cell.throughput.item() == pytest.approx(batch / cell.step_time.item())
+
+
+def test_on_demand_fetches_in_series_what_is_not_resident():
+    data = grid.inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=1, context=4096,
+                       policy=["baseline", "on_demand"], copy_latency=70e-6, software_floor=5e-3)
+    cell = grid.sweep(data).sel(policy="on_demand")
+    experts = 32 * 2 * by_hand.MIXTRAL_EXPERT * 2  # B: two experts in each of 32 layers
+    missing = experts * (1 - 2 / 8)  # two of eight slots: a quarter is there by chance
+    copies = 3 * 32 * 2 * (1 - 2 / 8)
+    gpu = by_hand.mixtral_decode_read(1, 4096, 2) / 2039e9 + 5e-3
+    assert cell.link_traffic.item() == pytest.approx(missing)
+    expected = gpu + missing / 24.8e9 + copies * 70e-6
+    assert cell.step_time.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_perfect_predictor_moves_as_many_bytes_and_hides_what_fits_the_step():
+    chosen = {"model": "olmoe-1b-7b", "gpu": "H100-80GB", "batch": 1, "context": 4096}
+    cube = grid.sweep(grid.inputs(**chosen, hit_rate=[0.0, 1.0])).sel(policy="prophet")
+    blind, perfect = cube.sel(hit_rate=0.0), cube.sel(hit_rate=1.0)
+    assert blind.link_traffic.item() == pytest.approx(perfect.link_traffic.item())
+    hidden = min(perfect.gpu_time.item(), perfect.early_traffic.item() / 55.4e9)
+    saved = blind.step_time.item() - perfect.step_time.item()
+    assert saved == pytest.approx(hidden, rel=1e-9)
+
+
+def test_uniform_routing_law():
+    cube = grid.sweep(grid.inputs(model="olmoe-1b-7b", gpu="A100-80GB", routing="uniform"))
+    expected = 64 * (1 - (1 - 8 / 64) ** 16)
+    assert cube.unique_experts.sel(batch=16).item() == pytest.approx(expected)
+
+
+def test_windowed_cache_inverts_piecewise():
+    # 10 full and 30 windowed elements a token, window 100, 2 B each: 80 B to the window, then 20
+    def longest(room):
+        return kernels.max_context(room, 1, 0, 10, 30, 100, 0, 2, 0)
+
+    assert longest(8_000) == 100
+    assert longest(7_999) == 99
+    assert longest(8_020) == 101
+    assert longest(8_019) == 100
+    assert longest(0) == longest(-5) == 0
+    assert kernels.max_context(1e9, 1, 0, 0, 30, 100, 0, 2, 0) == kernels.UNBOUNDED
+
+
+def test_encoder_tokens_and_state_take_room_before_the_context():
+    room = kernels.max_context(1_000, 2, 10, 5, 0, 0, 3, 2, 40)
+    assert room == (1_000 / 2 - 40 - 3 * 2 * 10) // 10
+
+
+def test_precision_narrows_what_it_names():
+    cube = grid.sweep(grid.inputs(model="mixtral-8x7b", gpu="H200", batch=1,
+                                  precision=["bf16", "fp8"], kv_precision=["bf16", "fp8"]))
+    half = cube.expert_memory.sel(policy="baseline")
+    assert (half.sel(precision="fp8") / half.sel(precision="bf16")).item() == pytest.approx(
+        0.5 * (1 + 4 / 128**2)
+    )
+    embeddings = 2 * 262_144_000
+    fixed = cube.fixed_memory.sel(precision="fp8").item()
+    assert fixed == pytest.approx((by_hand.MIXTRAL_FIXED - 262_144_000) * (1 + 4 / 128**2) + embeddings)
+    assert cube.kv_per_token.sel(kv_precision="fp8").item() == by_hand.MIXTRAL_KV / 2

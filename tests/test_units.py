@@ -1,0 +1,41 @@
+"""Every formula yields its declared units; pint is nowhere near the hot loop."""
+
+import math
+from types import SimpleNamespace
+
+import pint
+import pytest
+
+from prophet_xr import kernels
+from prophet_xr.registry import QUANTITIES, metrics, of
+
+UNITS = pint.UnitRegistry(None)
+for line in (
+    "second = [time] = s",
+    "byte = [data] = B",
+    "parameter = [parameter]",
+    "FLOP = 0.5 * parameter",  # one multiply-add per parameter is two FLOP
+    "token = [token]",
+    "element = [element]",
+    "expert = [expert]",
+):
+    UNITS.define(line)
+
+
+def quantity(name: str, value: float) -> pint.Quantity:
+    units = QUANTITIES[name].units
+    return UNITS.Quantity(value, "" if units in ("", "1") else units.replace("1 /", "1.0 /"))
+
+
+@pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
+def test_formula_yields_its_declared_units(q, monkeypatch):
+    # math.floor refuses a quantity with units; the identity keeps the units and loses nothing else
+    monkeypatch.setattr(kernels, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
+    monkeypatch.setattr(kernels, "UNBOUNDED", UNITS.Quantity(kernels.UNBOUNDED, "token"))
+    large = {"kv_budget", "baseline_kv_budget", "memory_budget"}  # the branch that has units
+    arguments = [quantity(of(n), 1e6 if n in large else 1.0) for n in q.inputs]
+    result = q.formula(*arguments)
+    if q.dtype == "bool" or q.flags:
+        assert int(result) in range(max(len(q.flags), 2))
+    else:
+        assert quantity(q.name, 1.0).is_compatible_with(UNITS.Quantity(result).units), result
