@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pint
 import pytest
 
-from prophet_xr import kernels
+from prophet_xr import kernels  # noqa: F401  (declares the metrics)
+from prophet_xr.physics import memory
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -30,8 +31,8 @@ def quantity(name: str, value: float) -> pint.Quantity:
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
 def test_formula_yields_its_declared_units(q, monkeypatch):
     # math.floor refuses a quantity with units; the identity keeps the units and loses nothing else
-    monkeypatch.setattr(kernels, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
-    monkeypatch.setattr(kernels, "UNBOUNDED", UNITS.Quantity(kernels.UNBOUNDED, "token"))
+    monkeypatch.setattr(memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
+    monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
     large = {"kv_budget", "baseline_kv_budget", "memory_budget"}  # the branch that has units
     arguments = [quantity(of(n), 1e6 if n in large else 1.0) for n in q.inputs]
     result = q.formula(*arguments)

@@ -1,0 +1,189 @@
+"""The KV cache, what else takes memory, and what then fits."""
+
+import math
+
+from prophet_xr.registry import metric
+
+UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
+
+
+@metric("B / token")
+def kv_per_token(kv_full, kv_width):
+    """KV cache of one more token of one sequence.
+
+    The slope of the layers that keep every token; sliding windows and constant state add none.
+    """
+    return kv_full * kv_width
+
+
+@metric("element")
+def kv_elements(batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
+    """KV elements of the whole batch at the context.
+
+    B (full x context + windowed x min(context, window) + cross x encoder tokens).
+    """
+    windowed = kv_windowed * min(context, kv_window)
+    return batch * (kv_full * context + windowed + kv_cross * encoder_context)
+
+
+@metric("B")
+def kv_memory(kv_elements, kv_width, batch, state_size):
+    """KV cache and constant state of the batch at the context.
+
+    elements x bytes of one + B x state.
+    """
+    return kv_elements * kv_width + batch * state_size
+
+
+@metric("B")
+def memory_budget(nominal_memory, usable_memory, nominal_weight, utilization):
+    """GPU memory the runtime may use.
+
+    utilization x usable memory; the study counts nominal memory instead.
+    """
+    nominal = nominal_weight * nominal_memory
+    return utilization * (nominal + (1.0 - nominal_weight) * usable_memory)
+
+
+@metric("B")
+def activation_memory(study_activation, activation_weight, batch):
+    """Activations, by the study's rule.
+
+    A constant per sequence times the batch; 0 under runtimes that do not use the rule.
+    """
+    return activation_weight * study_activation * batch
+
+
+@metric("B")
+def predictor_memory(predictor_size):
+    """Memory of the expert predictor."""
+    return predictor_size
+
+
+@metric("B")
+def static_memory(fixed_memory, expert_memory, activation_memory, predictor_memory):
+    """Everything in GPU memory but the KV cache.
+
+    fixed weights + resident experts + activations + predictor.
+    """
+    return fixed_memory + expert_memory + activation_memory + predictor_memory
+
+
+@metric("B")
+def total_memory(static_memory, kv_memory):
+    """GPU memory in use at the context.
+
+    weights + activations + predictor + KV cache.
+    """
+    return static_memory + kv_memory
+
+
+@metric("1")
+def total_savings_fraction(total_memory, baseline_total_memory):
+    """Share of all memory freed.
+
+    1 - this policy's total memory / the baseline's.
+    """
+    return 1.0 - total_memory / baseline_total_memory
+
+
+@metric("B")
+def kv_budget(memory_budget, static_memory):
+    """Memory left for the KV cache.
+
+    Budget less everything else; negative where the weights do not fit.
+    """
+    return memory_budget - static_memory
+
+
+@metric("1", dtype="bool")
+def fits(kv_budget):
+    """Something is left for the KV cache."""
+    return kv_budget > 0
+
+
+@metric("token", dtype="int64")
+def max_context(
+    kv_budget,
+    batch,
+    encoder_context,
+    kv_full,
+    kv_windowed,
+    kv_window,
+    kv_cross,
+    kv_width,
+    state_size,
+):
+    """Longest context every sequence can hold.
+
+    Inverts the piecewise KV line and floors; 0 where there is no room, 2**53 where nothing grows.
+    """
+    room = kv_budget / batch - state_size - kv_cross * kv_width * encoder_context
+    rise = (kv_full + kv_windowed) * kv_width
+    if room <= 0.0:
+        return 0
+    if rise * kv_window > room:
+        return math.floor(room / rise)
+    slope = kv_full * kv_width
+    beyond = room - kv_windowed * kv_width * kv_window
+    return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
+
+
+@metric("token", dtype="int64")
+def usable_context(max_context, native_context):
+    """Longest context that fits and that the model was made for.
+
+    min(max_context, native context).
+    """
+    return min(max_context, math.floor(native_context))
+
+
+@metric("1", dtype="bool")
+def serves_context(kv_budget, kv_memory):
+    """The asked context fits for the whole batch."""
+    return kv_budget > 0 and kv_memory <= kv_budget
+
+
+@metric(
+    "1",
+    dtype="int64",
+    flags=("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
+)
+def reason(memory_budget, fixed_memory, expert_memory, kv_budget, kv_memory):
+    """Why the asked context is not served.
+
+    The first of: the weights alone, activations and predictor, the KV cache at the context.
+    """
+    if fixed_memory + expert_memory >= memory_budget:
+        return 1
+    if kv_budget <= 0:
+        return 2
+    return 3 if kv_memory > kv_budget else 0
+
+
+@metric(
+    "1", dtype="int64", flags=("neither_fits", "only_this_policy", "both_fit", "only_the_baseline")
+)
+def regime(fits, baseline_fits):
+    """Which of this policy and the baseline fits."""
+    if fits:
+        return 2 if baseline_fits else 1
+    return 3 if baseline_fits else 0
+
+
+@metric("1")
+def kv_extension(kv_budget, baseline_kv_budget):
+    """KV budget over the baseline's.
+
+    How many times longer a context (or larger a batch) fits; NaN where the baseline does not fit.
+    """
+    return max(kv_budget, 0.0) / baseline_kv_budget if baseline_kv_budget > 0 else math.nan
+
+
+@metric("token", dtype="int64")
+def kv_increase(max_context, baseline_max_context):
+    """Tokens of context gained over the baseline.
+
+    Difference of the two floored contexts.
+    """
+    return max_context - baseline_max_context
