@@ -53,7 +53,9 @@ def number(text: str, q: Quantity) -> float:
     try:
         return float(units.Quantity(text).to(q.units.replace("FLOP", "flop")).magnitude)
     except Exception as problem:  # pint raises a tree of unrelated exceptions
-        raise SpecError(f"specs: {q.name}={text!r} is no quantity in {q.units}: {problem}") from None
+        raise SpecError(
+            f"specs: {q.name}={text!r} is no quantity in {q.units}: {problem}"
+        ) from None
 
 
 @cache
@@ -81,7 +83,9 @@ def _load(file: Path) -> dict:
 def group(file: Path, label: str) -> xr.Dataset:
     """Turn one TOML file into rows of ``label``: numbers, sources, statuses and arithmetic."""
     table = _load(file)
-    data = xr.Dataset(coords={label: (label, list(table), {"long_name": QUANTITIES[label].long_name})})
+    data = xr.Dataset(
+        coords={label: (label, list(table), {"long_name": QUANTITIES[label].long_name})}
+    )
     known = {q.name for q in fields(label)}
     for row, entry in table.items():
         extra = {k for k, v in entry.items() if isinstance(v, dict)} - known
@@ -95,7 +99,11 @@ def group(file: Path, label: str) -> xr.Dataset:
         data[f"{q.name}_source"] = (label, np.array(sources, object), {"long_name": "Source"})
         data[f"{q.name}_status"] = (label, np.array(statuses, object), {"long_name": "Status"})
         if any(set(t) & set("+-*/") and t != s for t, s in zip(texts, sources, strict=True)):
-            data[f"{q.name}_arithmetic"] = (label, np.array(texts, object), {"long_name": "Arithmetic"})
+            data[f"{q.name}_arithmetic"] = (
+                label,
+                np.array(texts, object),
+                {"long_name": "Arithmetic"},
+            )
     words = {k for entry in table.values() for k, v in entry.items() if isinstance(v, str)}
     for word in sorted(words):
         data[word] = (label, np.array([entry.get(word, "") for entry in table.values()], object))
@@ -105,10 +113,14 @@ def group(file: Path, label: str) -> xr.Dataset:
 def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, str, str]:
     got = entry.get(q.name)
     if not isinstance(got, dict) or "value" not in got or not got.get("source"):
-        raise SpecError(f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {got}")
+        raise SpecError(
+            f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {got}"
+        )
     status = got.get("status", "exact")
     if status not in STATUSES:
-        raise SpecError(f"specs: {file}, row {row!r}: {q.name} has status {status!r}, not {STATUSES}")
+        raise SpecError(
+            f"specs: {file}, row {row!r}: {q.name} has status {status!r}, not {STATUSES}"
+        )
     text = str(got["value"])
     return number(text, q), got["source"], status, text
 

@@ -7,11 +7,11 @@ reduced from cubes.  A claim is judged by these rules, in this order:
 2. Under the study's constants a number hits if it lies within the tolerance that rounding leaves;
    of a range, or of one number said of several models, one end of two is a part.
 3. A hit or a part whose number under the true architecture is missing, or is off the published one
-   by more than the tolerance and `CONTRADICTION`, is *refuted by the true architecture*.  Labels,
-   counts and yes-or-no must be equal.  An extension missing because the baseline does not fit
-   agrees with 0, as the study writes it.  A part that is not refuted is *reproduced in part*.
-4. A hit is *reproduced* if it is one without the fitted constants too, else *reproduced with a
-   fitted constant*.
+   by more than the tolerance and `CONTRADICTION`, is *refuted by the true architecture*; labels,
+   counts and yes-or-no must be equal; an extension missing because the baseline does not fit
+   agrees with 0, as the study writes it.  Another part is *reproduced in part*.
+4. A hit is *reproduced* if the study hits it without its fitted constants too, else *reproduced
+   with a fitted constant*.
 5. Anything else is *not reproduced*.
 
 A mean extension runs over all cells that hold a number: the study's cube holds 0 where the
@@ -19,7 +19,6 @@ baseline does not fit, the true one nothing.
 """
 
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from math import isclose, isnan, nan
@@ -37,24 +36,23 @@ POLICIES = {"baseline": BASELINE, "both": [BASELINE, PROPHET]}  # by the end of 
 CUBES = ("published", "verified", "unfitted")
 CONTRADICTION = 0.1
 """Share by which the true architecture may differ from a published number and still agree."""
-VERDICTS = (
+VERDICTS = REPRODUCED, FITTED, PART, REFUTED, MISSED, UNANSWERED = (
     *("reproduced", "reproduced with a fitted constant", "reproduced in part"),
     *("refuted by the true architecture", "not reproduced", "not answerable by this sweep"),
 )
-REPRODUCED, FITTED, PART, REFUTED, MISSED, UNANSWERED = VERDICTS
 
 UNITS = {"%": 0.01, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 UNITS |= {"billion parameters": 1e9, "billion parameters at 2 B": 2e9}
 UNITS |= dict.fromkeys(("1", "x", "tokens", "experts", "count", "label", "bool"), 1.0)
 EXACT = ("count", "label", "bool")
 DECIMAL, STUDY_MB = ", decimal", 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
-CAUSES = (
-    *("n_experts", "top_k", "moe_layers", "expert_matrices", "expert_size", "hidden_size"),
-    *("fixed_memory", "activation_memory", "memory_budget", "kv_per_token"),
-)
+CAUSES = ("n_experts", "top_k", "moe_layers", "expert_size", "fixed_memory", "activation_memory")
+CAUSES += ("memory_budget", "kv_per_token")
 
 Found = tuple[float, float]  # both ends; the same number twice where there is only one
+Finds = Mapping[str, Found]  # by cube
 Cubes = Mapping[str, xr.Dataset]
+ANSWERS: dict[str, "Answer"] = {}  # by quantity
 
 
 # --- Claims --------------------------------------------------------------------------------
@@ -62,7 +60,7 @@ Cubes = Mapping[str, xr.Dataset]
 
 @dataclass(frozen=True)
 class Claim:
-    """One number that the study prints, or two; a label left out means all of them."""
+    """One number that the study prints, or two (value and high); no label means all of them."""
 
     id: str
     document: str
@@ -71,19 +69,14 @@ class Claim:
     unit: str
     value: float
     tolerance: tuple[float, ...]
-    high: float = nan
+    high: float
     model: tuple[str, ...] = ()
     n_experts: tuple[int, ...] = ()
     gpu: tuple[str, ...] = ()
     batch: tuple[int, ...] = ()
-    context: float = nan
+    context: float = 0.0
     note: str = ""
     unanswerable: str = ""
-
-    @property
-    def ends(self) -> Found:
-        """Both ends of what is published."""
-        return self.value, self.value if isnan(self.high) else self.high
 
 
 def load() -> list[Claim]:
@@ -91,27 +84,27 @@ def load() -> list[Claim]:
     file = specs.path().with_name("claims.toml")
     try:
         table = tomllib.loads(file.read_text(encoding="ascii"))
-        entries, reasons = table["claim"], table["unanswerable"]
-    except (OSError, ValueError, KeyError) as problem:
+        entries, reasons = [dict(e) for e in table["claim"]], dict(table["unanswerable"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SpecError(f"claims: {file} cannot be read ({problem}); expected [[claim]]s") from None
-    claims = [_claim(e, reasons, f"claims: {file}, claim {e.get('id')!r}") for e in entries]
-    for name, count in Counter(claim.id for claim in claims).items():
-        if count > 1:
-            raise SpecError(f"claims: {file} holds {name!r} {count} times; expected unique ids")
+    axes = {axis: specs.read(axis)[axis].values.tolist() for axis in ("model", "gpu")}
+    claims = [_claim(e, reasons, axes, f"claims: {file}, claim {e.get('id')!r}") for e in entries]
+    ids = [claim.id for claim in claims]
+    for twice in (i for i in ids if ids.count(i) > 1):
+        raise SpecError(f"claims: {file} holds {twice!r} twice; expected unique ids")
     return claims
 
 
-def _claim(entry: dict, reasons: Mapping[str, str], where: str) -> Claim:
-    """Check one entry and give it its types."""
+def _claim(entry: dict, reasons: Mapping[str, str], axes: Mapping[str, list], where: str) -> Claim:
     kinds = {f.name: str(f.type) for f in fields(Claim)}
     _known(where, "field", entry, kinds)
-    for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in entry):
+    given = {"high": entry.get("value"), **entry}
+    for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in given):
         raise SpecError(f"{where}: {name} is missing; expected {kinds[name]}")
-    given: dict = {}
-    for name, value in entry.items():
+    for name, value in given.items():
         listed, kind = "tuple" in kinds[name], str if "str" in kinds[name] else (int, float)
         items = tuple(value) if listed and isinstance(value, list) else (value,)
-        if any(isinstance(i, bool) or not isinstance(i, kind) for i in items):
+        if not items or any(isinstance(i, bool) or not isinstance(i, kind) for i in items):
             raise SpecError(f"{where}: {name}={value!r}; expected {kinds[name]}")
         given[name] = items if listed else value
     claim = Claim(**given)
@@ -119,8 +112,8 @@ def _claim(entry: dict, reasons: Mapping[str, str], where: str) -> Claim:
     if claim.quantity in reasons:
         return replace(claim, unanswerable=reasons[claim.quantity])
     _known(where, "unit", [claim.unit.removesuffix(DECIMAL)], UNITS)
-    _known(where, "model", claim.model, specs.rows("model").model.values.tolist())
-    _known(where, "gpu", claim.gpu, specs.rows("gpu").gpu.values.tolist())
+    _known(where, "model", claim.model, axes["model"])
+    _known(where, "gpu", claim.gpu, axes["gpu"])
     return claim
 
 
@@ -141,9 +134,6 @@ class Answer:
     title: str
 
 
-ANSWERS: dict[str, Answer] = {}
-
-
 def answers(quantities: str, reads: str, title: str = "") -> Callable[[Callable], Callable]:
     """Enter an evaluator of quantities: (cube, claim) -> a number, or both ends of a range."""
 
@@ -160,12 +150,8 @@ def _cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
     models = list(claim.model) or None
     if claim.n_experts:
         models = cube.model[cube.n_experts.isin(claim.n_experts)].values.tolist()
-    wanted = {
-        "policy": POLICIES.get(claim.quantity.rpartition("_")[2], PROPHET),
-        "model": models,
-        "gpu": list(claim.gpu) or None,
-        "batch": list(claim.batch) or None,
-    }
+    wanted = {"model": models, "gpu": list(claim.gpu) or None, "batch": list(claim.batch) or None}
+    wanted["policy"] = POLICIES.get(claim.quantity.rpartition("_")[2], PROPHET)
     values = cube[name]
     return values.sel({d: at for d, at in wanted.items() if at is not None and d in values.dims})
 
@@ -212,7 +198,7 @@ _plain("expert_memory_baseline expert_memory_prophet", "expert_memory")
 _plain("expert_memory_saved", "expert_savings")
 _plain("max_tokens_baseline max_tokens_prophet max_tokens_both", "max_context")
 _plain("configs", "kv_extension", "size", "Configurations of the sweep")
-_plain("n_models", "n_experts", "size", "Models with this expert count")
+_plain("n_models", "n_experts", "size", "Models of the sweep")
 _plain("avg_savings", "expert_savings_fraction", "mean", "Mean share of expert memory freed")
 _plain("avg_dedup", "dedup_factor", "mean", "Mean deduplication factor")
 _plain("avg_kv_extension", "kv_extension", "mean", "Mean KV extension")
@@ -248,8 +234,7 @@ def kv_cache(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
 @answers("total_baseline total_prophet", "static_memory")
 def total(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     """Weights and activations, and the KV cache where a context is named."""
-    static = _cells(cube, "static_memory", claim).max()
-    return static if isnan(claim.context) else static + kv_cache(cube, claim)
+    return _cells(cube, "static_memory", claim).max() + kv_cache(cube, claim)
 
 
 @answers("inner_width", "expert_size")
@@ -277,9 +262,12 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         Columns id, document, quote, claim, unit, published, reproduced, verified, verdict, reason.
         A number that does not exist is NaN, two that differ are text, ``"lo..hi"``.
     """
-    for name in (n for n in CUBES if n not in cubes):
-        raise InputError(f"cubes lack {name!r}; expected {', '.join(CUBES)}")
-    lean = {n: cubes[n].reset_coords().set_coords("n_experts") for n in CUBES}
+    lean = {}  # few coordinates to select by, and no gain over a baseline that does not fit
+    for name in CUBES:
+        if name not in cubes:
+            raise InputError(f"cubes lack {name!r}; expected {', '.join(CUBES)}")
+        gain = cubes[name].kv_increase.where(cubes[name].fits.sel(policy=BASELINE, drop=True))
+        lean[name] = cubes[name].assign(kv_increase=gain).reset_coords().set_coords("n_experts")
     return pd.DataFrame([_row(claim, lean) for claim in load()])
 
 
@@ -301,7 +289,7 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
         **{name: getattr(claim, name) for name in ("id", "document", "quote")},
         "claim": ", ".join([what.replace("_", " "), *_place(claim, cubes["published"])]),
         "unit": claim.unit,
-        "published": _shown(claim.ends),
+        "published": _shown((claim.value, claim.high)),
         "reproduced": _shown(found["published"]),
         "verified": _shown(found["verified"]),
         "verdict": verdict,
@@ -310,7 +298,6 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
 
 
 def _found(answer: Answer, cube: xr.Dataset, claim: Claim, name: str) -> Found:
-    """Evaluate a claim on one cube, in the claim's unit."""
     value = answer.evaluate(cube, claim)
     low, high = value if isinstance(value, tuple) else (float(value), float(value))
     decimal = claim.unit.endswith(DECIMAL) and name != "verified"
@@ -320,14 +307,12 @@ def _found(answer: Answer, cube: xr.Dataset, claim: Claim, name: str) -> Found:
 
 def _near(claim: Claim, found: Found, share: float = 0.0) -> list[bool]:
     """Whether each end lies within the tolerance, or a share of what is published."""
-    tolerances = (claim.tolerance[0], claim.tolerance[-1])
-    ends = zip(claim.ends, tolerances, found, strict=True)
-    return [
-        abs(x - v) <= max(near, share * abs(v)) + 1e-9 * max(1.0, abs(v)) for v, near, x in ends
-    ]
+    low = claim.value, claim.tolerance[0], found[0]
+    high = claim.high, claim.tolerance[-1], found[1]
+    return [abs(x - v) <= max(t, share * abs(v)) + 1e-9 * (1 + abs(v)) for v, t, x in (low, high)]
 
 
-def _verdict(claim: Claim, answer: Answer, found: Mapping[str, Found]) -> str:
+def _verdict(claim: Claim, answer: Answer, found: Finds) -> str:
     hits, true = _near(claim, found["published"]), found["verified"]
     if not any(hits):
         return MISSED
@@ -341,9 +326,6 @@ def _verdict(claim: Claim, answer: Answer, found: Mapping[str, Found]) -> str:
     return REPRODUCED if all(_near(claim, found["unfitted"])) else FITTED
 
 
-# --- Words ---------------------------------------------------------------------------------
-
-
 def _number(value: float) -> str:
     """Four significant digits, without an exponent."""
     rounded = float(f"{value:.4g}")
@@ -351,14 +333,12 @@ def _number(value: float) -> str:
 
 
 def _shown(found: Found) -> float | str:
-    """Show one number, or two as text; NaN where there is none."""
     if isnan(found[0]) or isclose(*found, rel_tol=1e-9, abs_tol=1e-12):
         return float(f"{found[0]:.6g}")
     return "..".join(map(_number, found))
 
 
 def _told(found: Found, claim: Claim) -> str:
-    """Say a number with its unit."""
     shown, unit = _shown(found), claim.unit.removesuffix(DECIMAL)
     if unit == "bool":
         return "yes" if shown else "no"
@@ -367,20 +347,16 @@ def _told(found: Found, claim: Claim) -> str:
 
 
 def _place(claim: Claim, cube: xr.Dataset) -> list[str]:
-    """Where a claim is, in words."""
-    place = [str(cube.model_name.sel(model=m).item()) for m in claim.model]
-    place = place if len(place) <= 3 else [f"{len(place)} models"]
-    for unit, numbers in (("{} experts", claim.n_experts), ("batch {}", claim.batch)):
-        place += [unit.format("/".join(map(str, numbers)))] if numbers else []
-    return [*place, *claim.gpu]
+    names = [str(cube.model_name.sel(model=m).item()) for m in claim.model]
+    names = names if len(names) <= 3 else [f"{len(names)} models"]
+    batches = [f"batch {'/'.join(map(str, claim.batch))}"] if claim.batch else []
+    row = [row for row in (BASELINE, PROPHET) if claim.quantity.endswith(row)]
+    return [*names, *(f"{n} experts" for n in claim.n_experts), *claim.gpu, *batches, *row]
 
 
-def _reason(
-    claim: Claim, answer: Answer, cubes: Cubes, found: Mapping[str, Found], verdict: str
-) -> str:
-    """Say what the constants and the true architecture give, and what moved it."""
+def _reason(claim: Claim, answer: Answer, cubes: Cubes, found: Finds, verdict: str) -> str:
     more = {
-        MISSED: f", not {_told(claim.ends, claim)}",
+        MISSED: f", not {_told((claim.value, claim.high), claim)}",
         PART: ", one end of two",
         FITTED: f", but {_told(found['unfitted'], claim)} without those that were fitted",
     }
@@ -403,15 +379,19 @@ def _spread(claim: Claim, answer: Answer, cube: xr.Dataset) -> str:
     cells = _cells(cube, answer.reads, claim)
     if answer.reads != "kv_extension" or claim.unit != "x" or cells.size == 1:
         return ""
-    median, mean = _number(float(cells.median())), _number(float(cells.fillna(0.0).mean()))
-    fitting = f"the baseline fits in {int(cells.count())} of {cells.size} cells"
-    return f" ({fitting}, median {median}, mean {mean} with 0 for the rest)"
+    fitting, median, mean = int(cells.count()), float(cells.median()), float(cells.fillna(0).mean())
+    text = f"the baseline fits in {fitting} of {cells.size} cells"
+    text += f", median {_number(median)}" if fitting else ""
+    text += f", mean {_number(mean)} with 0 for the rest" if 0 < fitting < cells.size else ""
+    return f" ({text})"
 
 
 def _moved(claim: Claim, answer: Answer, cubes: Cubes) -> list[str]:
     """What the answer depends on and the true architecture has otherwise."""
     parts = []
-    for q in (QUANTITIES[n] for n in CAUSES if n in needed([answer.reads])):
+    savings = answer.reads == "expert_savings_fraction"  # in which the size of an expert cancels
+    reads = needed(["unique_experts" if savings else answer.reads])
+    for q in (QUANTITIES[n] for n in CAUSES if n in reads):
         (low, high), (true, top) = (_ends(_cells(cubes[n], q.name, claim)) for n in CUBES[:2])
         if low == high and true == top and not isclose(low, true, rel_tol=0.01):
             unit = {"B": "GB", "B / expert": "MB"}.get(q.units, "1")

@@ -99,7 +99,9 @@ def study(out: Path) -> None:
 @axes
 @click.option("--metric", "metrics", multiple=True, help="Metric to keep; all by default.")
 @OUT
-def sweep(study: str, others: tuple[str, ...], metrics: tuple[str, ...], out: Path, **options) -> None:
+def sweep(
+    study: str, others: tuple[str, ...], metrics: tuple[str, ...], out: Path, **options
+) -> None:
     """Sweep any axes and save the cube as OUT/cube.nc."""
     import prophet_xr as px
 

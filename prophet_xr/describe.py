@@ -32,23 +32,48 @@ def number(value: float) -> str:
 
 def catalogue() -> str:
     """List every row of the catalogue, a table per label axis."""
-    cube = sweep(inputs(gpu="A100-80GB", batch=1, policy="baseline"), ["total_parameters",
-                 "active_parameters", "kv_per_token"])
+    cube = sweep(
+        inputs(gpu="A100-80GB", batch=1, policy="baseline"),
+        ["total_parameters", "active_parameters", "kv_per_token"],
+    )
     models = [
-        [label, number(m.n_experts.item()), number(m.top_k.item()), number(m.moe_layers.item()),
-         f"{m.total_parameters.item() / 1e9:,.2f}", f"{m.active_parameters.item() / 1e9:,.2f}",
-         number(m.kv_per_token.item()), number(m.native_context.item())]
-        for label in cube.model.values for m in [cube.sel(model=label)]
+        [
+            label,
+            number(m.n_experts.item()),
+            number(m.top_k.item()),
+            number(m.moe_layers.item()),
+            f"{m.total_parameters.item() / 1e9:,.2f}",
+            f"{m.active_parameters.item() / 1e9:,.2f}",
+            number(m.kv_per_token.item()),
+            number(m.native_context.item()),
+        ]
+        for label in cube.model.values
+        for m in [cube.sel(model=label)]
     ]
-    heads = ["model", "experts", "top-k", "MoE layers", "total 1e9", "active 1e9",
-             "KV B/token", "native context"]
+    heads = [
+        "model",
+        "experts",
+        "top-k",
+        "MoE layers",
+        "total 1e9",
+        "active 1e9",
+        "KV B/token",
+        "native context",
+    ]
     parts = [_plain(models, heads)]
     data = specs.read("gpu")
     cards = [
-        [label, f"{shown(g.nominal_memory, 'GB').item():g}",
-         f"{shown(g.usable_memory, 'GiB').item():.2f}", f"{g.memory_rate.item() / 1e9:g}",
-         f"{g.compute_rate.item() / 1e12:g}", f"{g.host_link_rate.item() / 1e9:g}", g["name"].item()]
-        for label in data.gpu.values for g in [data.sel(gpu=label)]
+        [
+            label,
+            f"{shown(g.nominal_memory, 'GB').item():g}",
+            f"{shown(g.usable_memory, 'GiB').item():.2f}",
+            f"{g.memory_rate.item() / 1e9:g}",
+            f"{g.compute_rate.item() / 1e12:g}",
+            f"{g.host_link_rate.item() / 1e9:g}",
+            g["name"].item(),
+        ]
+        for label in data.gpu.values
+        for g in [data.sel(gpu=label)]
     ]
     heads = ["gpu", "GB", "usable GiB", "GB/s", "TFLOP/s", "host GB/s", "card"]
     parts.append(_plain(cards, heads))
@@ -81,8 +106,13 @@ def row(name: str) -> str:
     if label == "model":
         parts.append(breakdown(found))
     rows = [
-        [q.name, number(data[q.name].item()), q.units, data[f"{q.name}_status"].item(),
-         data[f"{q.name}_source"].item()]
+        [
+            q.name,
+            number(data[q.name].item()),
+            q.units,
+            data[f"{q.name}_status"].item(),
+            data[f"{q.name}_source"].item(),
+        ]
         for q in fields(label)
     ]
     parts.append(_plain(rows, ["field", "value", "unit", "status", "source"]))
@@ -119,7 +149,9 @@ def breakdown(model: str) -> str:
     active = kernels.active_parameters(fixed, layers, data.top_k.item(), each)
     lines = [f"  {title} = {text}\n      = {count:,}" for title, text, count in rows]
     lines.append(f"  Total\n      = {total:,.0f}")
-    lines.append(f"  Active per token, {data.top_k.item():.0f} experts a layer\n      = {active:,.0f}")
+    lines.append(
+        f"  Active per token, {data.top_k.item():.0f} experts a layer\n      = {active:,.0f}"
+    )
     return "Parameters\n" + "\n".join(lines)
 
 
@@ -141,7 +173,10 @@ def fit(cube) -> str:
     rows = [
         line("Serves the context", lambda c: "yes" if c.serves_context else "no"),
         line("  why", lambda c: flags[int(c.reason)].replace("_", " ")),
-        line("Experts per layer resident", lambda c: f"{c.resident_experts.item():.4g} of {c.n_experts.item():.0f}"),
+        line(
+            "Experts per layer resident",
+            lambda c: f"{c.resident_experts.item():.4g} of {c.n_experts.item():.0f}",
+        ),
         line("Expert memory", gib("expert_memory")),
         line("Fixed weights", gib("fixed_memory")),
         line("KV cache at the context", gib("kv_memory")),
@@ -149,7 +184,10 @@ def fit(cube) -> str:
         line("Memory budget", gib("memory_budget")),
         line("Left for the KV cache", gib("kv_budget")),
         line("Longest context that fits", lambda c: f"{c.max_context.item():,} tokens"),
-        line("KV extension", lambda c: f"{c.kv_extension.item():.2f}x" if c.kv_extension == c.kv_extension else "-"),
+        line(
+            "KV extension",
+            lambda c: f"{c.kv_extension.item():.2f}x" if c.kv_extension == c.kv_extension else "-",
+        ),
         line("Host link per step", lambda c: f"{shown(c.link_traffic, 'MB').item():,.1f} MB"),
         line("Time per output token", lambda c: f"{shown(c.step_time, 'ms').item():,.2f} ms"),
         line("Output tokens per second", lambda c: f"{c.throughput.item():,.1f}"),
@@ -157,7 +195,8 @@ def fit(cube) -> str:
     where = (
         f"{cube.model.item()} on {cube.gpu.item()}: batch {cube.batch.item():g}, "
         f"context {cube.context.item():,.0f}, {cube.precision.item()} weights, "
-        f"{cube.kv_precision.item()} KV cache, runtime {cube.runtime.item()}, plan {cube.plan.item()}"
+        f"{cube.kv_precision.item()} KV cache, runtime {cube.runtime.item()}, "
+        f"plan {cube.plan.item()}"
     )
     note = (
         "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
@@ -168,5 +207,6 @@ def fit(cube) -> str:
 def metric_table() -> str:
     """Markdown table of every metric: name, unit, title and formula."""
     rows = [[f"`{q.name}`", q.units, q.long_name, q.comment] for q in metrics()]
-    return tabulate(rows, ["metric", "unit", "what it is", "formula"], tablefmt="pipe",
-                    disable_numparse=True)
+    return tabulate(
+        rows, ["metric", "unit", "what it is", "formula"], tablefmt="pipe", disable_numparse=True
+    )

@@ -15,13 +15,19 @@ KV_PARTS = (
 
 
 def _cube():
-    names = ["total_parameters", "active_parameters", "fixed_parameters", "kv_per_token",
-             "expert_size", "kv_memory"]
+    names = [
+        "total_parameters",
+        "active_parameters",
+        "fixed_parameters",
+        "kv_per_token",
+        "expert_size",
+        "kv_memory",
+    ]
     return sweep(inputs(gpu="A100-80GB", batch=1), names)
 
 
 def architectures() -> str:
-    """Architectures of the models: shape, experts, KV cache, origin; the study's beside the true."""
+    """Architectures of the models: shape, experts, KV cache, origin; the study's beside them."""
     cube, data, study = _cube(), specs.read("model"), specs.read("published/model")
     shape = pd.DataFrame(
         {
@@ -55,8 +61,17 @@ def architectures() -> str:
 
 def _differences(data, study) -> pd.DataFrame:
     rows = []
-    for field in ("n_layers", "moe_layers", "hidden_size", "n_experts", "top_k", "expert_matrices",
-                  "expert_parameters", "kv_full", "native_context"):
+    for field in (
+        "n_layers",
+        "moe_layers",
+        "hidden_size",
+        "n_experts",
+        "top_k",
+        "expert_matrices",
+        "expert_parameters",
+        "kv_full",
+        "native_context",
+    ):
         for label in data.model.values:
             true = data[field].sel(model=label).item()
             counted = study[field].sel(model=label)
@@ -115,7 +130,8 @@ def breakdowns() -> str:
         parts += [
             f"## {m['name'].item()}",
             f"One expert: {expert} = {number(m.expert_parameters.item())} parameters, "
-            f"{number(cell.expert_size.item())} B in 16 bits ({m.expert_parameters_source.item()}).",
+            f"{number(cell.expert_size.item())} B in 16 bits "
+            f"({m.expert_parameters_source.item()}).",
             markdown(frame),
             f"Total **{cell.total_parameters.item():,.0f}**, active per token "
             f"**{cell.active_parameters.item():,.0f}**, evictable "

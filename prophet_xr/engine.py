@@ -66,7 +66,9 @@ def _walk(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
 
     def spread(argument: str) -> np.ndarray:
         name = of(argument)
-        dims, array = (nest.dims, values[name]) if name in values else (nest.reads[name], arrays[name])
+        dims, array = (
+            (nest.dims, values[name]) if name in values else (nest.reads[name], arrays[name])
+        )
         if is_baseline(argument) and POLICY in dims:
             array = np.take(array, [0], axis=dims.index(POLICY))
         lengths = dict(zip(dims, array.shape, strict=True))

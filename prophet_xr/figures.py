@@ -5,7 +5,7 @@ pyplot, so drawing leaves no state behind.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -16,12 +16,12 @@ import numpy as np
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from prophet_xr.errors import InputError
-from prophet_xr.reduce import by_expert_count, extension, names, shown
+from prophet_xr.reduce import extension, names, shown
 
 Draw = Callable[[xr.Dataset], Figure]
 FIGURES: dict[str, Draw] = {}
@@ -30,12 +30,15 @@ COLUMN, PAGE = 3.3, 7.0  # in
 DIMS = {"policy", "model", "gpu", "batch"}
 ONLY_PROPHET, BOTH = 1, 2  # codes of regime
 COLOURS = list(sns.color_palette("colorblind").as_hex())
-PROPHET, BASELINE, INK, FAINT = COLOURS[0], COLOURS[3], "#222222", "#8a8a8a"
+PROPHET, BASELINE = COLOURS[0], COLOURS[3]
+INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
+TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
     "axes.titlesize": 7,
+    "axes.titleweight": "bold",
     "axes.labelsize": 7,
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
@@ -131,72 +134,69 @@ def _checked(cube: xr.Dataset) -> xr.Dataset:
 
 
 def _prophet(cube: xr.Dataset) -> xr.Dataset:
-    """Row of the policy, with ``cell``: the extension where both fit, else NaN."""
-    row = cube.sel(policy="prophet")
-    return row.assign(cell=row.kv_extension.where(row.regime == BOTH))
+    """Row of the policy, with what figures ask of each cell.
+
+    Adds both, alone (model, gpu, batch): both fit, only Prophet does; cell: the extension where
+    both fit, else NaN.
+    """
+    row = cube.sel(policy="prophet").transpose("model", "gpu", "batch")
+    both = row.regime == BOTH
+    return row.assign(both=both, alone=row.regime == ONLY_PROPHET, cell=row.kv_extension.where(both))
 
 
-def _by_experts(cube: xr.Dataset) -> xr.Dataset:
+def _fitting(row: xr.Dataset) -> xr.Dataset:
+    """Models that an extension exists for."""
+    return row.isel(model=np.flatnonzero(row.both.any(["gpu", "batch"]).values))
+
+
+def _by_experts(row: xr.Dataset) -> xr.Dataset:
     """Models by expert count, then top-k."""
-    return cube.isel(model=np.lexsort((cube.top_k.values, cube.n_experts.values)))
+    return row.isel(model=np.lexsort((row.top_k.values, row.n_experts.values)))
 
 
-def _plain(axis: object, ticks: np.ndarray | list[float] | None = None) -> None:
-    """Numbers on a log axis as people write them: 0.1, 1, 10, 1,000."""
+def _with_experts(row: xr.Dataset) -> list[str]:
+    """Return ``name  k/E`` of each model."""
+    shape = zip(names(row), row.top_k.values, row.n_experts.values, strict=True)
+    return [f"{name}  {k:.0f}/{e:.0f}" for name, k, e in shape]
+
+
+def _alone(row: xr.Dataset) -> str:
+    """Say which models have no extension: only Prophet fits them, or nothing does."""
+    cells = row.alone.sum(["gpu", "batch"]).values
+    never = ~row.both.any(["gpu", "batch"]).values
+    listed = [(name, n) for name, n, no in zip(names(row), cells, never, strict=True) if no]
+    some = [f"{name} {n}" for name, n in sorted(listed, key=lambda pair: -pair[1]) if n]
+    none = [name for name, n in listed if not n]
+    total = row.sizes["gpu"] * row.sizes["batch"]
+    lines = [f"Only Prophet fits (cells of {total}): {', '.join(some)}."] if some else []
+    return "\n".join(lines + ([f"Neither fits: {', '.join(none)}."] if none else []))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(fill(line, width, break_on_hyphens=False) for line in text.splitlines())
+
+
+def _log(axis: Axis, ticks: Iterable[float] | None = None) -> None:
+    """Make a log axis with numbers as people write them: 0.1, 1, 10, 1,000."""
+    axis._set_axes_scale("log")  # pyright: ignore[reportAttributeAccessIssue]
     if ticks is not None:
-        axis.set_major_locator(FixedLocator(list(ticks)))  # type: ignore[attr-defined]
-        axis.set_minor_locator(NullLocator())  # type: ignore[attr-defined]
-    text = FuncFormatter(lambda value, _: f"{value:,.12g}")
-    axis.set_major_formatter(text)  # type: ignore[attr-defined]
+        axis.set_major_locator(FixedLocator(list(ticks)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
 
 
 def _rows(axes: Axes, labels: list[str], above: float = 0.0) -> None:
     """One row per label, first on top, with room for ``above`` more rows over them."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6 - above)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
-def _outside(row: xr.Dataset) -> str:
-    """Text on the models that no extension exists for: only Prophet fits, or neither does."""
-    only = (row.regime == ONLY_PROPHET).sum(["gpu", "batch"])
-    never = ~(row.regime == BOTH).any(["gpu", "batch"])
-    alone = row.isel(model=np.flatnonzero(never & (only > 0)))
-    none = row.isel(model=np.flatnonzero(never & (only == 0)))
-    counts = only.sel(model=alone.model).values
-    cells = row.sizes["gpu"] * row.sizes["batch"]
-    lines = []
-    if alone.sizes["model"]:
-        listed = [f"{n} {c}" for n, c in zip(names(alone), counts, strict=True)]
-        lines.append(f"Only Prophet fits (cells of {cells}): {', '.join(listed)}")
-    if none.sizes["model"]:
-        lines.append(f"Neither ever fits: {', '.join(names(none))}")
-    return "\n".join(lines)
-
-
-def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
-    """Memory of the cards as vertical lines with stepped labels above the axes."""
-    groups: list[tuple[float, list[str]]] = []
-    for size, gpu in sorted(zip(budget.values.tolist(), budget.gpu.values.tolist(), strict=True)):
-        if groups and size < 1.02 * groups[-1][0]:
-            groups[-1][1].append(gpu)
-        else:
-            groups.append((size, [gpu]))
-    across = axes.get_xaxis_transform()
-    for level, (size, gpus) in enumerate(groups):
-        top = 1 + 0.037 * (len(groups) - level)
-        line = {"color": INK, "linewidth": 0.5, "linestyle": (0, (3, 2)), "clip_on": False}
-        axes.plot([size, size], [0, top], transform=across, zorder=0.5, **line)
-        text = f" {', '.join(gpus)}"
-        axes.text(size, top, text, transform=across, va="top", fontsize=6)
-
-
-def _note(drawing: Figure, text: str, width: int) -> None:
-    """Small print under the axes."""
-    lines = "\n".join(fill(line, width, subsequent_indent="    ") for line in text.splitlines())
-    if lines:
-        drawing.supxlabel(lines, x=0.01, ha="left", color=INK)
+def _beside(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
+    """Text to the right of a point, or to its left if ``shift`` (in points) is negative."""
+    axes.annotate(
+        text, at, (shift, 0), textcoords="offset points", va="center", color=color,
+        **{"ha": "left" if shift > 0 else "right", "fontsize": 6.5, **more},
+    )
 
 
 # --- The figures ---------------------------------------------------------------------------
@@ -211,41 +211,52 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
     """
     first = cube.sel(batch=cube.batch.min())
     first = first.isel(model=np.argsort(first.total_memory.sel(policy="baseline").values))
-    drawing = Figure(figsize=(PAGE, 3.5))
-    panels = drawing.subplots(1, 2, sharey=True)
-    titles = {"expert_memory": "Expert weights", "total_memory": "All, at native context"}
+    drawing = Figure(figsize=(PAGE, 1.1 + 0.15 * first.sizes["model"]))
+    panels = drawing.subplots(1, 2, sharex=True, sharey=True)
+    titles = {"expert_memory": "Expert weights", "total_memory": "All memory, native context"}
     for axes, (metric, title) in zip(panels, titles.items(), strict=True):
         memory = shown(first[metric], "GB")
         _dumbbells(axes, memory.sel(policy="baseline").values, memory.sel(policy="prophet").values)
-        axes.set_title(title, pad=24, fontweight="bold")
+        axes.set_title(title, pad=24)
         axes.set_xlabel(f"GPU memory at batch {first.batch.item()} (GB = 10$^9$ B)")
         _card_lines(axes, shown(cube.memory_budget, "GB"))
     _rows(panels[0], names(first), above=0.8)
-    panels[1].tick_params(axis="y", length=0)
-    panels[1].spines["left"].set_visible(False)
     return drawing
 
 
 def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
-    """Baseline and Prophet of each row joined by a bar, with the factor between them."""
+    """Baseline and Prophet of each row joined by a bar, and their ratio in a column."""
     rows = np.arange(len(base))
     axes.hlines(rows, ours, base, color="#cfcfcf", linewidth=1.6, zorder=1)
     axes.plot(base, rows, "o", color=BASELINE)
     axes.plot(ours, rows, "D", color=PROPHET, markersize=3.2)
-    for row, x, factor in zip(rows, ours, base / ours, strict=True):
-        _beside(axes, f"{factor:.2g}×", (x, row), (-4, 0), FAINT, 5.5)
-    _beside(axes, "Prophet", (ours[0], -0.8), (3, 0), PROPHET)
-    axes.annotate("baseline", (base[0], -0.8), (-3, 0), textcoords="offset points", va="center",
-                  color=BASELINE, fontsize=6.5)
-    axes.set_xscale("log")
-    _plain(axes.xaxis)
+    column = {"xycoords": axes.get_yaxis_transform(), "ha": "right"}
+    for row, factor in zip(rows, base / ours, strict=True):
+        text = f"{factor:.0f}×" if factor >= 10 else f"{factor:.1f}×"
+        _beside(axes, text, (1.07, row), 0, **column)
+    _beside(axes, "ratio", (1.07, -0.85), 0, **column)
+    _beside(axes, "Prophet", (ours[0], -0.85), -1, PROPHET)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+    _beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
+    _log(axes.xaxis)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
 
 
-def _beside(axes: Axes, text: str, at: tuple[float, float], shift: tuple[float, float],
-            color: str, size: float = 6.5) -> None:
-    side = "right" if shift[0] < 0 else "left"
-    axes.annotate(text, at, shift, textcoords="offset points", ha=side, va="center",
-                  color=color, fontsize=size)
+def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
+    """Memory of the cards as vertical lines with stepped labels above the axes."""
+    cards: dict[float, list[str]] = {}
+    for size, gpu in zip(budget.values.tolist(), budget.gpu.values.tolist(), strict=True):
+        near = next((known for known in cards if abs(known / size - 1) < 0.02), size)
+        cards.setdefault(near, []).append(gpu)
+    across = axes.get_xaxis_transform()
+    for level, size in enumerate(sorted(cards)):
+        top = 1 + 0.04 * (len(cards) - level)
+        axes.plot(
+            [size, size], [0, top], transform=across, color=INK, linewidth=0.5,
+            linestyle=(0, (3, 2)), clip_on=False, zorder=0.5,
+        )
+        axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=6)
 
 
 @figure
@@ -254,40 +265,34 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
 
     Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch).
     """
-    row = _prophet(cube)
-    row = row.isel(model=np.flatnonzero((row.regime == BOTH).any(["gpu", "batch"]).values))
+    every = _prophet(cube)
+    row = _fitting(every)
     row = row.isel(model=np.argsort(-extension(row)["mean"].values, kind="stable"))
     each = extension(row)
-    drawing = Figure(figsize=(COLUMN, 1.35 + 0.36 * row.sizes["model"]))
+    drawing = Figure(figsize=(COLUMN, 1.4 + 0.38 * row.sizes["model"]))
     axes = drawing.subplots()
-    lanes = row.sizes["gpu"] + 1
+    rows, lanes = np.arange(row.sizes["model"]), row.sizes["gpu"]
+    axes.plot(each["mean"], rows - 0.3, "D", color=INK, markersize=3.4, label="mean")
+    axes.plot(each.median_fitting, rows - 0.3, "|", color=INK, markersize=6, label="median")
+    for x, y in zip(each["mean"].values, rows, strict=True):
+        _beside(axes, f"{x:.2f}", (x, y - 0.3), 5, fontsize=6)
     for lane, (gpu, (color, mark)) in enumerate(zip(row.gpu.values, CARDS, strict=False), 1):
-        values = row.cell.sel(gpu=gpu).transpose("model", "batch")
-        at = np.arange(row.sizes["model"])[:, None] + (lane / lanes - 0.42) + 0 * values
-        axes.plot(values.values.ravel(), at.values.ravel(), mark, color=color, alpha=0.75,
-                  markersize=2.6, markeredgewidth=0, label=gpu)
-    _averages(axes, each)
-    counts = [f"{n}\n{c} of {t} cells" for n, c, t in zip(
-        names(row), each.cells_fitting.values, each["cells"].values, strict=True)]
-    _rows(axes, counts)
-    axes.set(xscale="log", xlabel="KV extension over the baseline (×)")
-    _plain(axes.xaxis, [1, 2, 5, 10, 20, 50, 100])
+        at = np.repeat(rows - 0.3 + 0.62 * lane / lanes, row.sizes["batch"])
+        cells = row.cell.sel(gpu=gpu).values.ravel()
+        axes.plot(cells, at, mark, color=color, alpha=0.8, markersize=2.6, mew=0, label=gpu)
+    axes.hlines(rows[1:] - 0.5, 0, 1, transform=axes.get_yaxis_transform(), color=RULE, lw=0.5)
+    used = zip(names(row), each.cells_fitting.values, each["cells"].values, strict=True)
+    _rows(axes, [f"{name}\n{n} of {total} cells" for name, n, total in used])
+    axes.tick_params(axis="y", length=0)
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
-    drawing.legend(loc="outside upper left", ncols=3)
-    zeros = bool((cube.kv_extension == 0).any())
-    means = "Mean: cells where the baseline does not fit count as 0." if zeros else (
-        "Mean: over the cells where both fit.")
-    _note(drawing, f"{means} Median: cells where both fit.\n{_outside(_prophet(cube))}", 74)
+    axes.set_xlabel("KV extension over the baseline (×)")
+    _log(axes.xaxis, TICKS)
+    drawing.legend(loc="outside upper center", ncols=3)
+    zeros = bool((every.kv_extension == 0).any())
+    how = "Mean: a cell that does not fit counts as 0. Median" if zeros else "Mean, median"
+    note = f"{how}: over cells (GPU, batch) where both fit.\n{_alone(every)}"
+    drawing.supxlabel(_wrapped(note, 72), x=0.01, ha="left")
     return drawing
-
-
-def _averages(axes: Axes, each: xr.Dataset) -> None:
-    """Mean and median of each row, above its cells."""
-    at = np.arange(each.sizes["model"]) - 0.42
-    axes.plot(each["mean"], at, "D", color=INK, markersize=3.6, label="mean")
-    axes.plot(each.median_fitting, at, "|", color=INK, markersize=6, label="median")
-    for x, y in zip(each["mean"].values, at, strict=True):
-        _beside(axes, f"{x:.2f}", (x, y), (5, 0), INK)
 
 
 @figure
@@ -296,29 +301,47 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
 
     Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch).
     """
-    row = _prophet(cube)
-    fitting = row.isel(model=np.flatnonzero((row.regime == BOTH).any(["gpu", "batch"]).values))
-    count, across = fitting.sizes["model"], 3
-    down = -(-(count + 1) // across)
-    drawing = Figure(figsize=(PAGE, 0.35 + 1.45 * down))
+    every = _prophet(cube)
+    row = _fitting(every)
+    count, across = row.sizes["model"], 3
+    down = count // across + 1  # a slot is left for the key
+    drawing = Figure(figsize=(PAGE, 0.35 + 1.3 * down))
     panels = drawing.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, i in zip(panels, range(count), strict=False):
-        _lines(axes, fitting.isel(model=i))
+    for i, axes in enumerate(panels[:count]):
+        _lines(axes, row.isel(model=i))
+        if i % across == 0:
+            axes.set_ylabel("KV extension (×)")
+        if i + across >= count:
+            axes.set_xlabel("Decode batch (sequences)")
+            axes.tick_params(labelbottom=True)
+    low, high = np.nanmin(row.cell), np.nanmax(row.cell)
+    panels[0].set_ylim(low * (low / high) ** 0.06, high * (high / low) ** 0.36)
     for axes in panels[count:]:
         axes.axis("off")
+    handles, labels = panels[0].get_legend_handles_labels()
+    key = panels[count]
+    key.legend(handles, labels, loc="upper left", ncols=2)
+    note = f"A line ends where neither policy fits.\n{_alone(every)}"
+    key.text(0, 0.62, _wrapped(note, 50), va="top", fontsize=6, transform=key.transAxes)
     return drawing
 
 
 def _lines(axes: Axes, model: xr.Dataset) -> None:
-    """Extension against batch, one line per GPU; above it the cells that only Prophet fits."""
-    axes.set_title(names(model)[0], fontweight="bold")
+    """Extension against batch, one line per GPU; over them the cells that only Prophet fits."""
+    axes.set_title(names(model)[0])
     axes.axhline(1, color=INK, linewidth=0.5, zorder=0.5)
+    lanes = axes.get_xaxis_transform()
     for lane, (gpu, (color, mark)) in enumerate(zip(model.gpu.values, CARDS, strict=False)):
-        cell = model.sel(gpu=gpu)
-        axes.plot(cell.batch, cell.cell, color=color, marker=mark, label=gpu)
-    axes.set(xscale="log", yscale="log")
-    _plain(axes.xaxis, model.batch.values)
-    _plain(axes.yaxis, [1, 2, 5, 10, 20, 50])
+        one = model.sel(gpu=gpu)
+        thick = max(2.2 - 0.5 * lane, 0.6)  # lines that coincide stay visible
+        axes.plot(one.batch, one.cell, color=color, marker=mark, lw=thick, ms=2.2 + thick, label=gpu)
+        alone = one.batch.values[one.alone.values]
+        axes.plot(alone, np.full(len(alone), 0.9 - 0.05 * lane), mark, color=color, transform=lanes,
+                  markersize=3, fillstyle="none", markeredgewidth=0.7)
+    if model.alone.any():
+        _beside(axes, "only Prophet fits", (0.02, 1.0), 1, xycoords="axes fraction", fontsize=6)
+    _log(axes.xaxis, model.batch.values)
+    _log(axes.yaxis, TICKS)
 
 
 @figure
@@ -331,21 +354,18 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     share = shown(row.expert_savings_fraction, "%").transpose("model", "batch")
     drawing = Figure(figsize=(COLUMN, 0.75 + 0.165 * row.sizes["model"]))
     axes = drawing.subplots()
-    frame = share.to_pandas()
-    frame.index = _labels(row)
-    sns.heatmap(frame, ax=axes, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".0f",
-                annot_kws={"fontsize": 6.5}, cbar=False, linewidths=0.6, linecolor="white")
-    axes.set(xlabel="Decode batch (sequences)", ylabel="")
-    axes.set_title("Expert memory freed (%)", fontweight="bold")
+    sns.heatmap(
+        share.values, ax=axes, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False,
+        annot_kws={"fontsize": 6.5}, linewidths=0.5, linecolor="white",
+        xticklabels=share.batch.values.tolist(), yticklabels=_with_experts(row),
+    )
+    axes.hlines(1 + np.flatnonzero(np.diff(row.n_experts)), *axes.get_xlim(), color="white", lw=3)
+    axes.set_xlabel("Decode batch (sequences)")
+    axes.set_title("Expert memory freed (%)")
+    _beside(axes, "top-k / experts", (0, 0), -3.5, va="bottom", annotation_clip=False)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     return drawing
-
-
-def _labels(row: xr.Dataset) -> list[str]:
-    """``name  k/E`` of each model."""
-    shape = zip(names(row), row.top_k.values, row.n_experts.values, strict=True)
-    return [f"{name}  {k:.0f}/{e:.0f}" for name, k, e in shape]
 
 
 @figure
@@ -356,6 +376,52 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     regime (policy, model, gpu, batch), n_experts (model), top_k (model).
     """
     row = _by_experts(_prophet(cube))
-    drawing = Figure(figsize=(PAGE, 0.75 + 0.165 * row.sizes["model"]))
-    left, right = drawing.subplots(1, 2, sharey=True)
+    drawing = Figure(figsize=(PAGE, 1.0 + 0.155 * row.sizes["model"]))
+    left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
+    _rows(left, _with_experts(row), above=0.9)
+    edges = np.flatnonzero(np.diff(row.n_experts.values, prepend=-1, append=-1))
+    for axes in (left, right):
+        axes.tick_params(axis="y", length=0)
+        for start, end in zip(edges[:-1:2], edges[1::2], strict=False):
+            axes.axhspan(start - 0.5, end - 0.5, color="#f1f1f1", linewidth=0, zorder=0)
+    _beside(left, "top-k / experts", (0, -0.95), -3.5, xycoords=left.get_yaxis_transform())
+    _dedup(left, row)
+    _extensions(right, row)
+    _groups(right, row, edges)
+    right.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
     return drawing
+
+
+def _dedup(axes: Axes, row: xr.Dataset) -> None:
+    """Deduplication factor of each row, one dot per batch, named over the widest row."""
+    factor = row.dedup_factor.transpose("model", "batch")
+    rows = np.arange(row.sizes["model"])
+    axes.hlines(rows, factor.min("batch"), factor.max("batch"), color="#cfcfcf", lw=0.8, zorder=1)
+    shades = sns.color_palette("viridis", row.sizes["batch"]).as_hex()
+    for batch, shade in zip(row.batch.values, shades, strict=True):
+        axes.plot(factor.sel(batch=batch), rows, "o", color=shade, label=f"{batch}")
+    axes.set_xlabel("Deduplication factor: experts / distinct experts (×)")
+    _log(axes.xaxis, 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, title="batch")
+
+
+def _extensions(axes: Axes, row: xr.Dataset) -> None:
+    """Average extension of each row; where there is none, why."""
+    mean = extension(row).mean_fitting.values
+    total = row.sizes["gpu"] * row.sizes["batch"]
+    alone = row.alone.sum(["gpu", "batch"]).values
+    rows = np.arange(len(mean))
+    axes.plot(mean, rows, "o", color=PROPHET, label="model, where both fit")
+    for y in rows[np.isnan(mean)]:
+        why = f"only Prophet fits, {alone[y]} of {total} cells" if alone[y] else "neither fits"
+        axes.plot(0, y, "o", color=FAINT, fillstyle="none", clip_on=False)
+        _beside(axes, why, (0, y), 5, FAINT, fontsize=6)
+    axes.set_xlabel("Average KV extension over the baseline (×)")
+
+
+def _groups(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
+    """Average of each group of rows with the same expert count, models that do not fit at 0."""
+    groups = by_expert_count(row).extension
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        x = groups.sel(experts=row.n_experts.values[start]).item()
+        axes.vlines(x, start - 0.4, end - 0.6, color=BASELINE, lw=1.6)

@@ -156,7 +156,7 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
 
 
 def check(data: xr.Dataset, names: Iterable[str]) -> None:
-    """Raise InputError for the first input among ``names`` that is missing, NaN or out of bounds."""
+    """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
     for name in names:
         q = QUANTITIES[name]
         if name not in data.variables:
@@ -181,7 +181,7 @@ def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
     variable = data.variables[q.name]
     got = variable.values[tuple(index)]
     at = [
-        f"{d}={data[d].values[i]!r}" if d in data.coords else f"{d}[{i}]"
+        f"{d}={data[d].values.tolist()[i]!r}" if d in data.coords else f"{d}[{i}]"
         for d, i in zip(variable.dims, index, strict=True)
         if d != q.name
     ]
@@ -226,13 +226,14 @@ def sweep(
     order = layout(full)
     arrays = _arrays(full, need, order)
     made: dict[str, tuple] = {}
+    sizes = {str(d): n for d, n in full.sizes.items()}
     for nest in nests(full, need, wanted, order, dtype):
-        shape = [full.sizes[d] for d in nest.dims]
+        shape = [sizes[d] for d in nest.dims]
         for name, store in nest.stores.items():
             arrays[name] = np.empty(shape, store)
             if name in wanted:
                 made[name] = (nest.dims, arrays[name], QUANTITIES[name].attrs)
-        run(nest, full.sizes, arrays)
+        run(nest, sizes, arrays)
     cube = _asked(full.assign({n: made[n] for n in QUANTITIES if n in made}), data)
     return cube.assign_attrs(provenance())
 
@@ -306,9 +307,7 @@ def nests(
             over = {d for n in q.reads for d in dims_of[n]}
             dims_of[q.name] = tuple(d for d in order if d in over)
             strata.setdefault(dims_of[q.name], []).append(q)
-    crossing = {
-        n for dims, qs in strata.items() for q in qs for n in q.reads if dims_of[n] != dims
-    }
+    crossing = {n for dims, qs in strata.items() for q in qs for n in q.reads if dims_of[n] != dims}
     return [
         _nest(dims, strata[dims], dims_of, crossing, set(wanted), data.sizes, dtype)
         for dims in sorted(strata, key=len)

@@ -3,14 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from prophet_xr import specs
 from prophet_xr.describe import metric_table, number
 from prophet_xr.figures import FIGURES
-from prophet_xr.reduce import by_expert_count, extension, names, shown
+from prophet_xr.reduce import extension, names, shown
+from prophet_xr.sentences import (
+    bandwidth,
+    display,
+    edge,
+    listed,
+    mixtral,
+    optimal,
+    spread,
+    times,
+)
 from prophet_xr.tables import TABLES, markdown
 
 HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
@@ -70,31 +79,6 @@ def claims_document(claims: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-# --- What a sentence needs -----------------------------------------------------------------
-
-
-def _name(cube: xr.Dataset, model: str) -> str:
-    return str(cube.model_name.sel(model=model).item())
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}x" if np.isfinite(value) else "none"
-
-
-def _listed(items: list[str]) -> str:
-    return ", ".join(items) if items else "none"
-
-
-def _gpu_share(cube: xr.Dataset, model: str) -> xr.DataArray:
-    """Share of each GPU in the sum behind a model's average extension."""
-    cells = cube.kv_extension.sel(model=model, policy="prophet").sum("batch")
-    return cells / cells.sum()
-
-
-def _grouped(cube: xr.Dataset) -> xr.Dataset:
-    return by_expert_count(cube.sel(policy="prophet"))
-
-
 # --- Sections ------------------------------------------------------------------------------
 
 
@@ -103,7 +87,7 @@ def first_page(m: Material) -> str:
     """Headlines with their verdicts, and why, in a page."""
     heads = m.claims.set_index("id").loc[list(HEADLINES)].reset_index()
     table = markdown(heads[["claim", "published", "reproduced", "verified", "verdict"]])
-    bullets = [_edge(m), _mixtral(m), _optimal(m), _spread(m), _bandwidth(m)]
+    bullets = [say(m.published, m.verified) for say in (edge, mixtral, optimal, spread, bandwidth)]
     return "\n\n".join(
         [
             "The study is computed twice: `published`, under its own constants and conventions "
@@ -115,81 +99,6 @@ def first_page(m: Material) -> str:
             f"Of {len(m.claims)} published statements:",
             verdicts(m.claims),
         ]
-    )
-
-
-def _edge(m: Material) -> str:
-    mean = extension(m.published.sel(policy="prophet"))["mean"]
-    best = str(mean.idxmax("model").item())
-    share = _gpu_share(m.published, best)
-    gpu = str(share.idxmax("gpu").item())
-    cell = m.published.kv_extension.sel(model=best, gpu=gpu, policy="prophet")
-    room = m.published.kv_budget.sel(model=best, gpu=gpu, policy="baseline").sel(batch=1)
-    return (
-        f"**The best average rests on one GPU at the edge of memory.** {share.max().item():.0%} of "
-        f"{_name(m.published, best)}'s {_times(mean.max().item())} comes from {gpu}, where "
-        f"{shown(room, 'GB').item():.2f} GB are left for the KV cache and batch 1 alone is "
-        f"{_times(cell.sel(batch=1).item())}. A mean of ratios is ruled by such cells; read "
-        f"medians and tokens first."
-    )
-
-
-def _mixtral(m: Material) -> str:
-    cell = m.verified.sel(model="mixtral-8x7b", gpu="A100-80GB", policy="baseline")
-    weights = shown(cell.static_memory.isel(batch=0), "GB").item()
-    budget = shown(cell.memory_budget, "GB").item()
-    counted = m.published.sel(model="mixtral-8x7b", policy="baseline").static_memory
-    before = shown(counted.isel(batch=0), "GB").item()
-    prophet = m.verified.sel(model="mixtral-8x7b", gpu="A100-80GB", policy="prophet", batch=1)
-    return (
-        f"**Mixtral-8x7B in bf16 does not fit 80 GB.** Its weights take {weights:.1f} GB of the "
-        f"{budget:.1f} GB a process can allocate; the study counted {before:.1f} GB, with two "
-        f"matrices per expert where the model has three. There is no baseline to extend, so the "
-        f"batch-1 headline has no true value; with Prophet it would hold "
-        f"{prophet.max_context.item():,} tokens."
-    )
-
-
-def _optimal(m: Material) -> str:
-    groups = _grouped(m.published)
-    best = int(groups.extension.idxmax("experts").item())
-    own = groups.best.sel(experts=best).item()
-    dead = int((groups.models - groups.models_fitting).sum().item())
-    true = _grouped(m.verified)
-    leader = int(true.best.idxmax("experts").item())
-    return (
-        f"**\"{best} experts is optimal\" averages in models that do not fit.** {dead} of "
-        f"{int(groups.models.sum())} models never fit one GPU and count as 0 in their group's "
-        f"mean; the lead of {best} rests on one model at {_times(own)}. Under the true "
-        f"architectures the best single model has {leader} experts, and the group means are "
-        + ", ".join(
-            f"{int(e)}: {_times(true.extension.sel(experts=e).item())}" for e in true.experts.values
-        )
-        + "."
-    )
-
-
-def _spread(m: Material) -> str:
-    true = extension(m.verified.sel(policy="prophet"), ["model", "gpu", "batch"])
-    cells = f"{int(true.cells_fitting)} of {int(true.cells)}"
-    return (
-        f"**Under the true architectures both policies fit in {cells} cells.** There the median "
-        f"extension is {_times(true.median_fitting.item())}, the mean "
-        f"{_times(true.mean_fitting.item())} and the largest {_times(true.largest.item())}."
-    )
-
-
-def _bandwidth(m: Material) -> str:
-    cell = m.verified.sel(gpu="A100-80GB", batch=1, policy="prophet")
-    slow = cell.slowdown.where(cell.fits)
-    worst, least = slow.idxmax("model").item(), slow.idxmin("model").item()
-    hit = m.verified.hit_rate.item()
-    return (
-        f"**Prediction hides latency; it does not create bandwidth.** With only a batch's experts "
-        f"resident, a hit rate of {hit:.1%} still moves every expert that was not there before over "
-        f"the host link. On A100-80GB at batch 1, if experts do not repeat from step to step, a "
-        f"step takes {_times(slow.min().item())} ({_name(m.verified, least)}) to "
-        f"{_times(slow.max().item())} ({_name(m.verified, worst)}) the all-resident time."
     )
 
 
@@ -212,7 +121,7 @@ def ladder(m: Material) -> str:
         markdown(_by_step(cube, each.median_fitting, steps)),
         "Cells where both fit, of " + f"{int(each.cells.max())}:",
         markdown(_by_step(cube, each.cells_fitting, steps)),
-        "Tokens gained on A100-80GB at batch 16 (negative: the predictor costs more than it frees):",
+        "Tokens gained on A100-80GB at batch 16; below 0 the predictor costs more than it frees:",
         markdown(_by_step(cube, cube.kv_increase.sel(gpu="A100-80GB", batch=16), steps)),
         _moves(cube, zero, steps),
     ]
@@ -233,12 +142,13 @@ def _moves(cube: xr.Dataset, mean: xr.DataArray, steps: list[str]) -> str:
     for model in cube.model.values:
         row = mean.sel(model=model)
         if row.max() > 0:
-            step = str(np.abs(change.sel(model=model)).idxmax("step").item())
+            step = str(abs(change.sel(model=model)).idxmax("step").item())
             before = row.sel(step=steps[steps.index(step) - 1]).item()
             lines.append(
-                f"- {_name(cube, model)}: {_times(row.isel(step=0).item())} becomes "
-                f"{_times(row.isel(step=-1).item())}; the largest move is "
-                f"*{step.replace('_', ' ')}*, {_times(before)} to {_times(row.sel(step=step).item())}."
+                f"- {display(cube, model)}: {times(row.isel(step=0).item())} becomes "
+                f"{times(row.isel(step=-1).item())}; the largest move is "
+                f"*{step.replace('_', ' ')}*, {times(before)} to "
+                f"{times(row.sel(step=step).item())}."
             )
     return "\n".join(lines)
 
@@ -247,13 +157,22 @@ def _moves(cube: xr.Dataset, mean: xr.DataArray, steps: list[str]) -> str:
 def accounting(m: Material) -> str:
     """State the study's formulas and constants, and how each constant is known."""
     study = specs.read("published/model")
-    fields = ("moe_layers", "n_experts", "top_k", "expert_parameters", "dense_parameters",
-              "kv_full", "study_activation")
+    fields = (
+        "moe_layers",
+        "n_experts",
+        "top_k",
+        "expert_parameters",
+        "dense_parameters",
+        "kv_full",
+        "study_activation",
+    )
     frame = pd.DataFrame({"model": study["name"].values})
     for field in fields:
         status = study[f"{field}_status"].values
         title = str(study[field].attrs["long_name"])
-        frame[title] = [f"{number(round(v))} ({s})" for v, s in zip(study[field].values, status, strict=True)]
+        frame[title] = [
+            f"{number(round(v))} ({s})" for v, s in zip(study[field].values, status, strict=True)
+        ]
     hit, exponent = m.published.hit_rate.item(), m.published.dedup_exponent.item()
     return "\n\n".join(
         [
@@ -300,7 +219,9 @@ def pictures(m: Material) -> str:
     for name, draw in FIGURES.items():
         title = (draw.__doc__ or name).splitlines()[0]
         parts += [f"### {title}"]
-        parts += [f"{s.capitalize()}:\n\n![{title}]({s}/{name}.png)" for s in ("published", "verified")]
+        parts += [
+            f"{s.capitalize()}:\n\n![{title}]({s}/{name}.png)" for s in ("published", "verified")
+        ]
     return "\n\n".join(parts)
 
 
@@ -338,7 +259,7 @@ def gpus(m: Material) -> str:
         }
         only = [n for n in fit["prophet"] if n not in fit["baseline"]]
         budget = shown(cell.memory_budget, "GiB").item()
-        rows.append([gpu, budget, _listed(fit["baseline"]), _listed(only)])
+        rows.append([gpu, budget, listed(fit["baseline"]), listed(only)])
     heads = ["GPU", "usable [GiB]", "fits without Prophet", "fits only with Prophet, at batch 1"]
     return markdown(pd.DataFrame(rows, columns=heads))
 
@@ -393,9 +314,18 @@ def _model(m: Material, label: str) -> str:
                 int(prophet.max_context.sel(gpu)),
             ]
         )
-    heads = ["study", "experts", "expert memory [GB]", "fixed weights [GB]", "KV [B/token]",
-             "mean extension", "median where both fit", "cells where both fit",
-             "A100-80GB, batch 1 [token]", "with Prophet [token]"]
+    heads = [
+        "study",
+        "experts",
+        "expert memory [GB]",
+        "fixed weights [GB]",
+        "KV [B/token]",
+        "mean extension",
+        "median where both fit",
+        "cells where both fit",
+        "A100-80GB, batch 1 [token]",
+        "with Prophet [token]",
+    ]
     lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
     return "\n\n".join(lines)
 
@@ -407,11 +337,16 @@ def _where(v: xr.Dataset) -> str:
     more = [str(g) for g in v.gpu.values if fits.sel(policy="prophet", gpu=g) and g not in alone]
     savings = v.expert_savings_fraction.sel(policy="prophet")
     flat = savings.batch.values[savings.values <= 0]
-    end = f"Every expert is needed from batch {flat[0]} on" if flat.size else (
-        f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} of the experts"
+    end = (
+        f"Every expert is needed from batch {flat[0]} on"
+        if flat.size
+        else (
+            f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} "
+            f"of the experts"
+        )
     )
     return (
-        f"Without Prophet it fits {_listed(alone)}; only with Prophet, at batch 1: {_listed(more)}. "
+        f"Without Prophet it fits {listed(alone)}; only with Prophet, at batch 1: {listed(more)}. "
         f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
     )
 
@@ -437,8 +372,8 @@ def limits(m: Material) -> str:
             "- The power law of distinct experts is the study's; measured routing of unrelated "
             "requests needs fewer experts than it says at mid-size batches.",
             "- Step times are bounds from datasheet rates, without kernel efficiency.",
-            "- The study's per-model constants are known as the table under *How the study counts* says; a number "
-            "that rests on a fitted one is marked so in the claims.",
+            "- The study's constants are known as the table under *How the study counts* says; a "
+            "number that rests on a fitted one is marked so in the claims.",
         ]
     )
 

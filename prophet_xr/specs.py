@@ -30,17 +30,17 @@ def groups() -> list[str]:
 @cache
 def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
     """Read and check every group; ``_changed`` makes an edited file a new entry."""
-    found: dict[str, xr.Dataset] = {}
-    for group in groups():
-        try:
-            with xr.open_dataset(file, group=group, engine="netcdf4") as data:
-                found[group] = data.load()
-        except (OSError, ValueError, KeyError) as problem:
-            raise SpecError(
-                f"specs: group {group!r} of {file} cannot be read ({problem}); "
-                f"expected a file made by `prophet-xr specs build`"
-            ) from None
-        _check(found[group], group, file)
+    try:
+        with xr.open_datatree(file, engine="netcdf4") as tree:
+            nodes = {str(node.path).strip("/"): node for node in tree.subtree}
+            found = {g: nodes[g].to_dataset(inherit=False).load() for g in groups()}
+    except (OSError, ValueError, KeyError) as problem:
+        raise SpecError(
+            f"specs: {file} cannot be read ({problem}); expected a file made by "
+            f"`prophet-xr specs build`"
+        ) from None
+    for group, data in found.items():
+        _check(data, group, file)
     return found
 
 
@@ -56,7 +56,7 @@ def _check(data: xr.Dataset, group: str, file: Path) -> None:
         low, high = q.bounds
         good = np.isfinite(values) & (values >= low) & (values <= high)
         if not good.all():
-            at = data[label].values[~good][0]
+            at = data[label].values[~good].tolist()[0]
             raise SpecError(
                 f"specs: {q.name}={values[~good][0]:g} at {label}={at!r} in {file} "
                 f"is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
@@ -84,9 +84,15 @@ def rows(label: str, study: str = "verified") -> xr.Dataset:
 
 def digest() -> str:
     """Return a hash of the numbers in specs.nc, the same on every machine."""
+    file = path()
+    read("defaults")  # a missing file is a SpecError
+    return _digest(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _digest(file: Path, changed: int) -> str:
     text = hashlib.sha256()
-    for group in groups():
-        data = read(group)
+    for group, data in _open(file, changed).items():
         for name in sorted(map(str, data.variables)):
             if not name.endswith(TEXTS):
                 text.update(f"{group}/{name}={data[name].values.tolist()!r}".encode())

@@ -45,7 +45,9 @@ ORDER = [
 
 def zeros_where_nothing_fits(cube: xr.Dataset) -> xr.Dataset:
     """Follow the study's convention: an extension over a baseline that does not fit is 0."""
-    return cube.assign(kv_extension=cube.kv_extension.fillna(0.0).assign_attrs(cube.kv_extension.attrs))
+    return cube.assign(
+        kv_extension=cube.kv_extension.fillna(0.0).assign_attrs(cube.kv_extension.attrs)
+    )
 
 
 def published() -> xr.Dataset:
@@ -140,6 +142,7 @@ def _figure(cube: xr.Dataset, folder: Path, name: str) -> None:
 
 
 def write_claims(frame: pd.DataFrame, out: Path) -> None:
+    """Write every claim with its verdict, as CSV and Markdown."""
     write(out / "claims.csv", frame.to_csv(index=False, float_format="%.6g"))
     write(out / "claims.md", report.claims_document(frame))
 

@@ -127,6 +127,6 @@ def digits(column: pd.Series) -> pd.Series:
 def markdown(frame: pd.DataFrame) -> str:
     """Write a frame as a Markdown table."""
     aligned = ["left" if frame[c].dtype.kind in "OUT" else "right" for c in frame.columns]
-    return frame.apply(digits).to_markdown(
-        index=False, colalign=aligned, disable_numparse=True
-    ) + "\n"
+    return (
+        frame.apply(digits).to_markdown(index=False, colalign=aligned, disable_numparse=True) + "\n"
+    )

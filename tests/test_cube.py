@@ -16,9 +16,7 @@ def reference(name: str, cell: dict, baseline: dict) -> float:
     q = QUANTITIES[name]
     if q.formula is None:
         return cell[name]
-    values = [
-        reference(of(n), baseline if is_baseline(n) else cell, baseline) for n in q.inputs
-    ]
+    values = [reference(of(n), baseline if is_baseline(n) else cell, baseline) for n in q.inputs]
     return q.formula(*values)
 
 

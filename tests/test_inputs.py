@@ -12,8 +12,14 @@ import prophet_xr as px
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"model": "mixtral-8x9b"}, "model='mixtral-8x9b' is not in the catalogue; nearest: mixtral-8x7b"),
-        ({"gpu": ["A100-80GB", "A100-80"]}, "gpu='A100-80' is not in the catalogue; nearest: A100-80GB, "),
+        (
+            {"model": "mixtral-8x9b"},
+            "model='mixtral-8x9b' is not in the catalogue; nearest: mixtral-8x7b",
+        ),
+        (
+            {"gpu": ["A100-80GB", "A100-80"]},
+            "gpu='A100-80' is not in the catalogue; nearest: A100-80GB, ",
+        ),
         ({"policy": "profet"}, "policy='profet' is not in the catalogue; nearest: prophet"),
         ({"bacth": 4}, "'bacth' is no input; nearest: batch"),
         ({"batch": []}, "batch=[] is empty; expected at least one value"),
@@ -53,7 +59,7 @@ def test_sweep_refuses_values(chosen, message):
 
 def test_a_value_out_of_bounds_is_located(small):
     bad = small.assign(memory_rate=("batch", [1e12, np.nan]))
-    with pytest.raises(px.InputError, match=r"memory_rate=nan at batch=.*4.* is outside"):
+    with pytest.raises(px.InputError, match=r"memory_rate=nan at batch=4 is outside"):
         px.sweep(bad)
 
 
@@ -65,8 +71,13 @@ def test_a_missing_input_is_named(small):
 
 
 def test_a_dataset_of_ones_own_is_checked_for_duplicates(small):
-    twice = xr.concat([small.isel(batch=[0]), small.isel(batch=[0])], "batch", data_vars="minimal",
-                      coords="minimal", compat="override")
+    twice = xr.concat(
+        [small.isel(batch=[0]), small.isel(batch=[0])],
+        "batch",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+    )
     with pytest.raises(px.InputError, match="batch holds 1 twice"):
         px.sweep(twice)
     with pytest.raises(px.InputError, match="batch is empty"):
@@ -92,9 +103,13 @@ def test_the_studys_own_names_are_understood():
 
 
 def test_any_field_may_be_given_as_a_number_a_list_or_an_array():
-    data = px.inputs(model=["mixtral-8x7b", "olmoe-1b-7b"], gpu="A100-80GB", batch=1,
-                     host_link_rate=[12e9, 24.8e9],
-                     context=xr.DataArray([8192, 4096], dims="model"))
+    data = px.inputs(
+        model=["mixtral-8x7b", "olmoe-1b-7b"],
+        gpu="A100-80GB",
+        batch=1,
+        host_link_rate=[12e9, 24.8e9],
+        context=xr.DataArray([8192, 4096], dims="model"),
+    )
     cube = px.sweep(data)
     assert cube.step_time.dims == ("policy", "model", "host_link_rate")
     assert cube.kv_memory.dims == ("model",)

@@ -67,7 +67,10 @@ def test_link_traffic_does_not_depend_on_the_predictor(t, h, r, m, p):
 
 
 @given(
-    early=st.floats(0, 1e12), late=st.floats(0, 1e12), gpu=st.floats(0, 10), rate=st.floats(1e8, 1e12)
+    early=st.floats(0, 1e12),
+    late=st.floats(0, 1e12),
+    gpu=st.floats(0, 10),
+    rate=st.floats(1e8, 1e12),
 )
 def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
     exposed = kernels.exposed_time(early, late, gpu, rate, 0.0, 3, 1.0, 10, 5)

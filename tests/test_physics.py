@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 import reference as by_hand
+
 from prophet_xr import grid, kernels, specs
 
 MODELS = json.loads((Path(__file__).parent / "models_reference.json").read_text())
@@ -74,8 +74,15 @@ def test_mixtral_decode_step_by_hand(batch, context):
 
 
 def test_on_demand_fetches_in_series_what_is_not_resident():
-    data = grid.inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=1, context=4096,
-                       policy=["baseline", "on_demand"], copy_latency=70e-6, software_floor=5e-3)
+    data = grid.inputs(
+        model="mixtral-8x7b",
+        gpu="A100-80GB",
+        batch=1,
+        context=4096,
+        policy=["baseline", "on_demand"],
+        copy_latency=70e-6,
+        software_floor=5e-3,
+    )
     cell = grid.sweep(data).sel(policy="on_demand")
     experts = 32 * 2 * by_hand.MIXTRAL_EXPERT * 2  # B: two experts in each of 32 layers
     missing = experts * (1 - 2 / 8)  # two of eight slots: a quarter is there by chance
@@ -121,13 +128,22 @@ def test_encoder_tokens_and_state_take_room_before_the_context():
 
 
 def test_precision_narrows_what_it_names():
-    cube = grid.sweep(grid.inputs(model="mixtral-8x7b", gpu="H200", batch=1,
-                                  precision=["bf16", "fp8"], kv_precision=["bf16", "fp8"]))
+    cube = grid.sweep(
+        grid.inputs(
+            model="mixtral-8x7b",
+            gpu="H200",
+            batch=1,
+            precision=["bf16", "fp8"],
+            kv_precision=["bf16", "fp8"],
+        )
+    )
     half = cube.expert_memory.sel(policy="baseline")
     assert (half.sel(precision="fp8") / half.sel(precision="bf16")).item() == pytest.approx(
         0.5 * (1 + 4 / 128**2)
     )
     embeddings = 2 * 262_144_000
     fixed = cube.fixed_memory.sel(precision="fp8").item()
-    assert fixed == pytest.approx((by_hand.MIXTRAL_FIXED - 262_144_000) * (1 + 4 / 128**2) + embeddings)
+    assert fixed == pytest.approx(
+        (by_hand.MIXTRAL_FIXED - 262_144_000) * (1 + 4 / 128**2) + embeddings
+    )
     assert cube.kv_per_token.sel(kv_precision="fp8").item() == by_hand.MIXTRAL_KV / 2

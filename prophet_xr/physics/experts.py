@@ -89,9 +89,7 @@ def dedup_factor(n_experts, unique_experts):
 
 
 @metric("expert")
-def resident_experts(
-    n_experts, unique_experts, top_k, keep_all, keep_batch, keep_top_k, staging
-):
+def resident_experts(n_experts, unique_experts, top_k, keep_all, keep_batch, keep_top_k, staging):
     """Experts a layer keeps in GPU memory.
 
     All E (baseline), the batch's working set U plus staging slots (prophet), or k (on_demand).

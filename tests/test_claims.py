@@ -1,0 +1,215 @@
+"""What the study claims, and what the cubes say to it."""
+
+import dataclasses
+from math import isnan
+
+import pandas as pd
+import pytest
+
+from prophet_xr import claims, specs
+from prophet_xr.errors import InputError, SpecError
+
+HITS = ("reproduced", "reproduced with a fitted constant", "refuted by the true architecture")
+REFUTED = HITS[2]
+EXACT = {  # FORMULAS.md: "hit exactly" and the fitted numbers of the summary
+    "averages": ["C002", "C003", "C004", "C010", "C035", "C036", "C034"],
+    "groups": ["C081", "C085", "C089", "C096", "C100", "C104"],
+    "savings": ["C005", "C006", "C008", "C009"],
+    "savings by expert count": ["C079", "C083", "C087", "C091", "C094", "C098", "C102"],
+    "dedup by expert count": ["C080", "C084", "C088", "C092", "C095", "C099", "C103"],
+    "tokens": ["C064", "C065", "C066"],
+    "expert memory": ["C180", "C181", "C182", "C183", "C184", "C185", "C186", "C187", "C188"],
+    "Prophet's expert memory": ["C189", "C190", "C191", "C192", "C193", "C194", "C195", "C196"],
+    "cells": ["C007", "C048", "C049", "C050", "C051", "C059", "C060"],
+}
+UNSAID = "not answerable by this sweep"
+HEAD = '[unanswerable]\nalpha = "given"\n'
+CLAIM = """[[claim]]
+id = "X1"
+document = "d"
+quote = "90.6%"
+quantity = "expert_savings"
+model = "deepseek-moe-16b"
+batch = 1
+unit = "%"
+value = 90.6
+tolerance = 0.05
+"""
+
+
+@pytest.fixture(scope="module")
+def frame(cubes) -> pd.DataFrame:
+    return claims.judge(cubes).set_index("id")
+
+
+@pytest.fixture
+def judged(cubes, monkeypatch):
+    """Judge one claim of the file with some fields changed."""
+
+    def judge(name: str, **changed) -> pd.Series:
+        one = next(c for c in claims.load() if c.id == name)
+        monkeypatch.setattr(claims, "load", lambda: [dataclasses.replace(one, **changed)])
+        row = claims.judge(cubes).iloc[0]
+        monkeypatch.undo()
+        return row
+
+    return judge
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A claims.toml of the test's own, beside a specs.nc that is still the project's."""
+    kept = specs.read
+    monkeypatch.setattr(claims.specs, "path", lambda: tmp_path / "specs.nc")
+    monkeypatch.setattr(claims.specs, "read", {n: kept(n) for n in ("model", "gpu")}.__getitem__)
+    return tmp_path / "claims.toml"
+
+
+def test_every_published_claim_is_there_once():
+    ids = [claim.id for claim in claims.load()]
+    assert sorted(ids) == [f"C{n:03d}" for n in range(1, 282)]
+
+
+def test_the_file_is_ascii_and_holds_no_result():
+    text = specs.path().with_name("claims.toml").read_text()
+    assert text.isascii()
+    assert "recomputed" not in text
+    assert "reproduced" not in text
+
+
+def test_most_claims_are_answered_and_the_rest_say_why(frame):
+    assert set(frame.verdict) <= set(claims.VERDICTS)
+    unanswered = frame[frame.verdict == UNSAID]
+    assert len(frame) - len(unanswered) >= 200
+    assert unanswered.reproduced.isna().all()
+    assert frame.reason.str.len().min() > 10
+    assert not frame.reason.str.contains(r"\bnan\b").any()
+
+
+def test_the_summary_is_evaluated(frame):
+    rows = frame[frame.document == "summary"]
+    assert len(rows) == 33
+    assert sorted(rows.index[rows.verdict == UNSAID]) == ["C028", "C029", "C032"]
+
+
+@pytest.mark.parametrize("group", EXACT)
+def test_numbers_that_the_formulas_give_are_hit(frame, group):
+    by_id = {claim.id: claim for claim in claims.load()}
+    for name in EXACT[group]:
+        row, claim = frame.loc[name], by_id[name]
+        assert row.verdict in HITS, name
+        assert row.reproduced == pytest.approx(claim.value, abs=claim.tolerance[0] + 1e-6), name
+
+
+def test_the_ends_of_ranges_are_hit(frame):
+    assert frame.loc["C026", ["published", "reproduced"]].tolist() == ["0..0.76", "0..0.7645"]
+    assert frame.loc["C219", "verdict"] == "reproduced"
+
+
+def test_mixtral_needs_a_model_smaller_than_it_is(frame):
+    row = frame.loc["C007"]
+    assert row.verdict == REFUTED
+    assert row.reproduced == pytest.approx(10.2, abs=0.05)
+    assert isnan(row.verified)
+    assert "does not fit A100-80GB in bf16" in row.reason
+
+
+def test_a_zero_of_the_study_agrees_with_a_model_that_does_not_fit(frame):
+    row = frame.loc["C038"]  # DeepSeek-V2: the study's 0.00x
+    assert row.verdict == "reproduced"
+    assert isnan(row.verified)
+
+
+def test_the_best_expert_count_is_another_one_in_truth(frame):
+    row = frame.loc["C011"]
+    assert (row.reproduced, row.verified, row.verdict) == (64, 60, REFUTED)
+
+
+def test_offloading_without_locality_is_not_nearly_free(frame):
+    low, high = map(float, frame.loc["C030", "reproduced"].split(".."))
+    assert low == 1
+    assert high > 10
+
+
+def test_fitted_constants_are_named(frame):
+    assert frame.loc["C050", "verdict"] == "reproduced with a fitted constant"
+    assert "without those that were fitted" in frame.loc["C050", "reason"]
+
+
+def test_an_average_says_how_many_cells_it_has(frame):
+    assert "the baseline fits in 12 of 24 cells, median" in frame.loc["C043", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("C002", {"value": 2.2, "high": 2.2}),
+        ("C005", {"value": 91.0, "high": 91.0}),
+        ("C066", {"value": 4, "high": 4}),
+        ("C011", {"value": 128, "high": 128}),
+        ("C013", {"value": 0, "high": 0}),
+        ("C031", {"batch": (32, 64)}),
+    ],
+)
+def test_a_wrong_number_is_not_reproduced(frame, judged, name, changed):
+    assert frame.loc[name, "verdict"] in HITS
+    assert judged(name, **changed).verdict == "not reproduced"
+
+
+def test_one_end_of_two_is_a_part(frame, judged):
+    assert frame.loc["C219", "verdict"] == "reproduced"
+    assert judged("C219", high=70.0).verdict == "reproduced in part"
+
+
+def test_the_verdict_follows_the_cubes(cubes, frame):
+    swapped = claims.judge({**cubes, "verified": cubes["published"]}).set_index("id")
+    assert frame.loc["C007", "verdict"] == REFUTED
+    assert swapped.loc["C007", "verdict"] == "reproduced with a fitted constant"
+    assert not (swapped.verdict == REFUTED).any()
+
+
+def test_the_summary_counts_every_claim(frame):
+    counts = claims.summary(frame)
+    assert counts.to_numpy().sum() == len(frame)
+    assert list(counts.columns) == list(claims.VERDICTS)
+    assert counts.loc["multi_gpu", UNSAID] == counts.loc["multi_gpu"].sum()
+
+
+def test_a_missing_cube_is_refused(cubes):
+    with pytest.raises(InputError, match="cubes lack 'unfitted'"):
+        claims.judge({n: cubes[n] for n in ("published", "verified")})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[claim", "cannot be read"),
+        ("", "cannot be read"),
+        (HEAD + "claim = 3", "cannot be read"),
+        (HEAD + CLAIM + CLAIM, "holds 'X1' twice"),
+        (HEAD + CLAIM.replace('unit = "%"\n', ""), "unit is missing"),
+        (HEAD + CLAIM.replace("value = 90.6", 'value = "90.6"'), "value='90.6'; expected"),
+        (HEAD + CLAIM.replace("batch = 1", "batch = true"), "batch=True; expected"),
+        (HEAD + CLAIM.replace("tolerance = 0.05", "tolerance = []"), "tolerance=.*; expected"),
+        (HEAD + CLAIM.replace('"%"', '"percent"'), "unit 'percent' is unknown"),
+        (HEAD + CLAIM.replace("deepseek-moe-16b", "deepseek-16b"), "nearest: deepseek-moe-16b"),
+        (HEAD + CLAIM.replace("expert_savings", "savngs"), "quantity 'savngs' is unknown"),
+        (HEAD + CLAIM + "colour = 1", "field 'colour' is unknown"),
+        (HEAD + CLAIM.replace("90.6%", "90,6 ×"), "cannot be read"),
+    ],
+)
+def test_a_broken_file_is_refused(file, text, said):
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=said):
+        claims.load()
+
+
+def test_a_missing_file_is_refused(file):
+    with pytest.raises(SpecError, match="cannot be read"):
+        claims.load()
+
+
+def test_a_sound_file_is_read(file):
+    file.write_text(HEAD + CLAIM)
+    (claim,) = claims.load()
+    assert (claim.model, claim.batch, claim.high) == (("deepseek-moe-16b",), (1,), 90.6)

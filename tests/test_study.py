@@ -1,0 +1,165 @@
+"""The published study comes out to the printed digit; the ladder leads to the true one."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference as by_hand
+import xarray as xr
+
+from prophet_xr import study, tables
+from prophet_xr.reduce import by_expert_count
+
+AVERAGES = {
+    "deepseek-moe-16b": 2.16,
+    "qwen1.5-moe-a2.7b": 1.53,
+    "switch-base-128": 1.24,
+    "mixtral-8x7b": 1.15,
+    "olmoe-1b-7b": 1.06,
+}
+GROUPS = {  # experts: savings %, dedup, extension, as table 3 prints them
+    8: (14.0, 1.52, 0.38),
+    16: (14.0, 1.52, 0.00),
+    60: (39.1, 4.07, 0.76),
+    64: (28.9, 2.71, 1.61),
+    128: (75.4, 24.1, 0.25),
+    160: (52.0, 6.98, 0.00),
+    256: (57.2, 8.35, 0.00),
+}
+
+
+def test_average_extensions_to_the_printed_digit(published):
+    mean = published.kv_extension.sel(policy="prophet").mean(["gpu", "batch"])
+    for model in mean.model.values:
+        assert round(mean.sel(model=model).item(), 2) == AVERAGES.get(model, 0.0)
+
+
+def test_groups_by_expert_count_to_the_printed_digit(published):
+    groups = by_expert_count(published.sel(policy="prophet"))
+    assert groups.experts.values.tolist() == list(GROUPS)
+    for count, (savings, dedup, extension) in GROUPS.items():
+        row = groups.sel(experts=count)
+        assert round(100 * row.savings.item(), 1) == savings
+        assert f"{row.dedup.item():.3g}" == f"{dedup:g}"
+        assert round(row.extension.item(), 2) == extension
+
+
+@pytest.mark.parametrize(
+    ("model", "percent"),
+    [
+        ("deepseek-moe-16b", 90.6),
+        ("qwen1.5-moe-a2.7b", 93.3),
+        ("mixtral-8x7b", 75.0),
+        ("switch-base-128", 99.2),
+    ],
+)
+def test_savings_at_batch_1(published, model, percent):
+    share = published.expert_savings_fraction.sel(model=model, batch=1, policy="prophet")
+    assert round(100 * share.item(), 1) == percent
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [("qwen1.5-moe-a2.7b", 832), ("switch-base-128", 14_351), ("olmoe-1b-7b", -4)],
+)
+def test_tokens_gained_in_table_1(published, model, tokens):
+    table = tables.table1_kv_extension_a100_80gb(published).set_index(published.model.values)
+    assert table.loc[model, "KV increase [token]"] == tokens
+
+
+def test_mixtral_at_batch_1_on_80_gb(published):
+    cell = published.kv_extension.sel(model="mixtral-8x7b", gpu="A100-80GB", batch=1)
+    assert round(cell.sel(policy="prophet").item(), 1) == 10.2
+
+
+def test_every_published_cell_by_the_studys_own_rule(published):
+    gb = dict(zip(published.gpu.values, (32, 40, 80, 80), strict=True))
+    sizes = {"mixtral-8x7b": (32, 234.88, 15.99, 46.7), "olmoe-1b-7b": (16, 8.4, 2.557, 6.9)}
+    for model, (layers, mb, fixed, stated) in sizes.items():
+        m = published.sel(model=model, policy="prophet")
+        e, k = int(m.n_experts), int(m.top_k)
+        memory = by_hand.study_expert_memory(layers, e, mb)
+        for gpu in gb:
+            for batch in m.batch.values:
+                expected = by_hand.study_extension(
+                    gb[gpu], memory, fixed, 0.01077 * stated, e, k, int(batch)
+                )
+                got = m.kv_extension.sel(gpu=gpu, batch=batch).item()
+                assert got == pytest.approx(expected, rel=1e-9), (model, gpu, batch)
+
+
+def test_the_ladder_starts_published_and_ends_verified(cubes):
+    ladder, published, verified = (cubes[n] for n in ("ladder", "published", "verified"))
+    first = ladder.isel(step=0).kv_extension.fillna(0.0)
+    last = ladder.isel(step=-1)
+    np.testing.assert_array_equal(first, published.kv_extension)
+    for name in ("kv_extension", "max_context", "total_memory", "step_time", "usable_context"):
+        expected = verified[name].broadcast_like(last[name])
+        np.testing.assert_array_equal(last[name], expected.transpose(*last[name].dims))
+
+
+def test_each_step_of_the_ladder_moves_what_it_says(cubes):
+    ladder = cubes["ladder"]
+    steps = {a: i for i, a in enumerate(ladder.step.values)}
+
+    def moved(name, step):
+        values = ladder[name]
+        if "step" not in values.dims:
+            return False
+        here, before = values.isel(step=steps[step]), values.isel(step=steps[step] - 1)
+        return not here.equals(before)
+
+    assert moved("expert_memory", "exact_parameters")
+    assert not moved("kv_per_token", "exact_parameters")
+    assert moved("kv_per_token", "exact_kv")
+    assert not moved("kv_budget", "exact_kv")
+    assert moved("memory_budget", "usable_memory")
+    assert moved("activation_memory", "bare")
+    assert not moved("memory_budget", "bare")
+
+
+def test_unfitted_constants_still_give_what_needs_no_fit(cubes):
+    cube = cubes["unfitted"].sel(policy="prophet")
+    assert cube.kv_increase.sel(model="qwen1.5-moe-a2.7b", gpu="A100-80GB", batch=16) == 832
+    assert cube.kv_extension.sel(model="mixtral-8x7b", gpu="A100-80GB", batch=1) < 5
+
+
+def test_data_files_hold_384_rows_of_24_metrics(published, tmp_path):
+    study._data(published, tmp_path)
+    frame = pd.read_csv(tmp_path / "prophet_kv_extension_data.csv")
+    assert len(frame) == 384
+    assert list(frame.columns[-24:]) == study.ORDER
+    assert len(set(study.ORDER)) == 24
+    assert not frame.isna().any().any()
+    records = json.loads((tmp_path / "prophet_kv_extension_data.json").read_text())
+    assert len(records) == 384
+    again = pd.DataFrame(records)
+    for name in study.ORDER:
+        if frame[name].dtype.kind == "f":
+            np.testing.assert_allclose(again[name].astype(float), frame[name], rtol=1e-8)
+
+
+def test_every_table_reads_both_studies(published, verified):
+    for name, make in tables.TABLES.items():
+        for cube in (published, verified):
+            before = cube.copy()
+            frame = make(cube)
+            xr.testing.assert_identical(cube, before)
+            assert len(frame) == (7 if "expert_count" in name and cube is published else len(frame))
+            assert tables.markdown(frame).count("\n") == len(frame) + 2
+
+
+def test_files_are_the_same_twice_and_hold_no_draft(cubes, tmp_path):
+    slow = ("figure",)
+    for folder in ("a", "b"):
+        for title, job in study.jobs(tmp_path / folder, cubes):
+            if not any(word in title for word in slow):
+                job()
+    first = {p.relative_to(tmp_path / "a"): p for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    for name, path in first.items():
+        assert ".draft" not in name.name
+        if path.suffix != ".nc":
+            assert path.read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    report = tmp_path / "a" / "PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md"
+    assert len(report.read_text().splitlines()) >= 350
