@@ -59,9 +59,9 @@ def judged(cubes, monkeypatch):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A claims.toml of the test's own, beside a specs.nc that is still the project's."""
-    kept = specs.read
-    monkeypatch.setattr(claims.specs, "path", lambda: tmp_path / "specs.nc")
-    monkeypatch.setattr(claims.specs, "read", {n: kept(n) for n in ("model", "gpu")}.__getitem__)
+    rows = {axis: specs.read(axis) for axis in ("model", "gpu")}
+    monkeypatch.setattr(specs, "read", rows.__getitem__)
+    monkeypatch.setattr(specs, "path", lambda: tmp_path / "specs.nc")
     return tmp_path / "claims.toml"
 
 
@@ -195,7 +195,7 @@ def test_a_missing_cube_is_refused(cubes):
         (HEAD + CLAIM.replace("deepseek-moe-16b", "deepseek-16b"), "nearest: deepseek-moe-16b"),
         (HEAD + CLAIM.replace("expert_savings", "savngs"), "quantity 'savngs' is unknown"),
         (HEAD + CLAIM + "colour = 1", "field 'colour' is unknown"),
-        (HEAD + CLAIM.replace("90.6%", "90,6 ×"), "cannot be read"),
+        (HEAD + CLAIM.replace("90.6%", "90.6 \u2030"), "cannot be read"),
     ],
 )
 def test_a_broken_file_is_refused(file, text, said):
