@@ -14,13 +14,13 @@ reduced from cubes.  A claim is judged by these rules, in this order:
    with a fitted constant*.
 5. Anything else is *not reproduced*.
 
-A mean extension runs over all cells that hold a number: the study's cube holds 0 where the
-baseline does not fit, the true one nothing.
+Means skip cells without a number; where the baseline does not fit, the study's cube holds 0.
 """
 
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from inspect import formatannotation
 from math import isclose, isnan, nan
 from typing import Any
 
@@ -50,7 +50,7 @@ CAUSES = ("n_experts", "top_k", "moe_layers", "expert_size", "fixed_memory", "ac
 CAUSES += ("memory_budget", "kv_per_token")
 
 Found = tuple[float, float]  # both ends; the same number twice where there is only one
-Finds = Mapping[str, Found]  # by cube
+Numbers = Mapping[str, Found]  # by cube
 Cubes = Mapping[str, xr.Dataset]
 ANSWERS: dict[str, "Answer"] = {}  # by quantity
 
@@ -96,9 +96,9 @@ def load() -> list[Claim]:
 
 
 def _claim(entry: dict, reasons: Mapping[str, str], axes: Mapping[str, list], where: str) -> Claim:
-    kinds = {f.name: str(f.type) for f in fields(Claim)}
+    kinds = {f.name: formatannotation(f.type) for f in fields(Claim)}
     _known(where, "field", entry, kinds)
-    given = {"high": entry.get("value"), **entry}
+    given = {**entry, "high": entry.get("high", entry.get("value"))}
     for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in given):
         raise SpecError(f"{where}: {name} is missing; expected {kinds[name]}")
     for name, value in given.items():
@@ -312,7 +312,7 @@ def _near(claim: Claim, found: Found, share: float = 0.0) -> list[bool]:
     return [abs(x - v) <= max(t, share * abs(v)) + 1e-9 * (1 + abs(v)) for v, t, x in (low, high)]
 
 
-def _verdict(claim: Claim, answer: Answer, found: Finds) -> str:
+def _verdict(claim: Claim, answer: Answer, found: Numbers) -> str:
     hits, true = _near(claim, found["published"]), found["verified"]
     if not any(hits):
         return MISSED
@@ -354,7 +354,7 @@ def _place(claim: Claim, cube: xr.Dataset) -> list[str]:
     return [*names, *(f"{n} experts" for n in claim.n_experts), *claim.gpu, *batches, *row]
 
 
-def _reason(claim: Claim, answer: Answer, cubes: Cubes, found: Finds, verdict: str) -> str:
+def _reason(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers, verdict: str) -> str:
     more = {
         MISSED: f", not {_told((claim.value, claim.high), claim)}",
         PART: ", one end of two",

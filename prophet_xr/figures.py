@@ -16,7 +16,6 @@ import numpy as np
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -141,7 +140,9 @@ def _prophet(cube: xr.Dataset) -> xr.Dataset:
     """
     row = cube.sel(policy="prophet").transpose("model", "gpu", "batch")
     both = row.regime == BOTH
-    return row.assign(both=both, alone=row.regime == ONLY_PROPHET, cell=row.kv_extension.where(both))
+    return row.assign(
+        both=both, alone=row.regime == ONLY_PROPHET, cell=row.kv_extension.where(both)
+    )
 
 
 def _fitting(row: xr.Dataset) -> xr.Dataset:
@@ -176,9 +177,10 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(fill(line, width, break_on_hyphens=False) for line in text.splitlines())
 
 
-def _log(axis: Axis, ticks: Iterable[float] | None = None) -> None:
+def _log(axes: Axes, which: str, ticks: Iterable[float] | None = None) -> None:
     """Make a log axis with numbers as people write them: 0.1, 1, 10, 1,000."""
-    axis._set_axes_scale("log")  # pyright: ignore[reportAttributeAccessIssue]
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
     if ticks is not None:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
@@ -194,8 +196,12 @@ def _rows(axes: Axes, labels: list[str], above: float = 0.0) -> None:
 def _beside(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
     """Text to the right of a point, or to its left if ``shift`` (in points) is negative."""
     axes.annotate(
-        text, at, (shift, 0), textcoords="offset points", va="center", color=color,
-        **{"ha": "left" if shift > 0 else "right", "fontsize": 6.5, **more},
+        text,
+        at,
+        (shift, 0),
+        textcoords="offset points",
+        color=color,
+        **{"ha": "left" if shift > 0 else "right", "va": "center", "fontsize": 6.5, **more},
     )
 
 
@@ -238,7 +244,7 @@ def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
     _beside(axes, "Prophet", (ours[0], -0.85), -1, PROPHET)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
     _beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
-    _log(axes.xaxis)
+    _log(axes, "x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
@@ -253,8 +259,14 @@ def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
     for level, size in enumerate(sorted(cards)):
         top = 1 + 0.04 * (len(cards) - level)
         axes.plot(
-            [size, size], [0, top], transform=across, color=INK, linewidth=0.5,
-            linestyle=(0, (3, 2)), clip_on=False, zorder=0.5,
+            [size, size],
+            [0, top],
+            transform=across,
+            color=INK,
+            linewidth=0.5,
+            linestyle=(0, (3, 2)),
+            clip_on=False,
+            zorder=0.5,
         )
         axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=6)
 
@@ -286,7 +298,7 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
     axes.set_xlabel("KV extension over the baseline (×)")
-    _log(axes.xaxis, TICKS)
+    _log(axes, "x", TICKS)
     drawing.legend(loc="outside upper center", ncols=3)
     zeros = bool((every.kv_extension == 0).any())
     how = "Mean: a cell that does not fit counts as 0. Median" if zeros else "Mean, median"
@@ -334,14 +346,24 @@ def _lines(axes: Axes, model: xr.Dataset) -> None:
     for lane, (gpu, (color, mark)) in enumerate(zip(model.gpu.values, CARDS, strict=False)):
         one = model.sel(gpu=gpu)
         thick = max(2.2 - 0.5 * lane, 0.6)  # lines that coincide stay visible
-        axes.plot(one.batch, one.cell, color=color, marker=mark, lw=thick, ms=2.2 + thick, label=gpu)
+        axes.plot(
+            one.batch, one.cell, color=color, marker=mark, lw=thick, ms=2.2 + thick, label=gpu
+        )
         alone = one.batch.values[one.alone.values]
-        axes.plot(alone, np.full(len(alone), 0.9 - 0.05 * lane), mark, color=color, transform=lanes,
-                  markersize=3, fillstyle="none", markeredgewidth=0.7)
+        axes.plot(
+            alone,
+            np.full(len(alone), 0.9 - 0.05 * lane),
+            mark,
+            color=color,
+            transform=lanes,
+            markersize=3,
+            fillstyle="none",
+            markeredgewidth=0.7,
+        )
     if model.alone.any():
         _beside(axes, "only Prophet fits", (0.02, 1.0), 1, xycoords="axes fraction", fontsize=6)
-    _log(axes.xaxis, model.batch.values)
-    _log(axes.yaxis, TICKS)
+    _log(axes, "x", model.batch.values)
+    _log(axes, "y", TICKS)
 
 
 @figure
@@ -355,9 +377,19 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     drawing = Figure(figsize=(COLUMN, 0.75 + 0.165 * row.sizes["model"]))
     axes = drawing.subplots()
     sns.heatmap(
-        share.values, ax=axes, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".0f", cbar=False,
-        annot_kws={"fontsize": 6.5}, linewidths=0.5, linecolor="white",
-        xticklabels=share.batch.values.tolist(), yticklabels=_with_experts(row),
+        share.values,
+        ax=axes,
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        annot=True,
+        fmt=".0f",
+        cbar=False,
+        annot_kws={"fontsize": 6.5},
+        linewidths=0.5,
+        linecolor="white",
+        xticklabels=share.batch.values.tolist(),
+        yticklabels=_with_experts(row),
     )
     axes.hlines(1 + np.flatnonzero(np.diff(row.n_experts)), *axes.get_xlim(), color="white", lw=3)
     axes.set_xlabel("Decode batch (sequences)")
@@ -378,17 +410,15 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     row = _by_experts(_prophet(cube))
     drawing = Figure(figsize=(PAGE, 1.0 + 0.155 * row.sizes["model"]))
     left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
-    _rows(left, _with_experts(row), above=0.9)
+    _rows(left, _with_experts(row), above=0.4)
     edges = np.flatnonzero(np.diff(row.n_experts.values, prepend=-1, append=-1))
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
         for start, end in zip(edges[:-1:2], edges[1::2], strict=False):
             axes.axhspan(start - 0.5, end - 0.5, color="#f1f1f1", linewidth=0, zorder=0)
-    _beside(left, "top-k / experts", (0, -0.95), -3.5, xycoords=left.get_yaxis_transform())
+    _beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
     _dedup(left, row)
-    _extensions(right, row)
-    _groups(right, row, edges)
-    right.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
+    _extensions(right, row, edges)
     return drawing
 
 
@@ -401,27 +431,28 @@ def _dedup(axes: Axes, row: xr.Dataset) -> None:
     for batch, shade in zip(row.batch.values, shades, strict=True):
         axes.plot(factor.sel(batch=batch), rows, "o", color=shade, label=f"{batch}")
     axes.set_xlabel("Deduplication factor: experts / distinct experts (×)")
-    _log(axes.xaxis, 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, title="batch")
+    _log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, title="decode batch")
 
 
-def _extensions(axes: Axes, row: xr.Dataset) -> None:
-    """Average extension of each row; where there is none, why."""
-    mean = extension(row).mean_fitting.values
-    total = row.sizes["gpu"] * row.sizes["batch"]
+def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
+    """Average extension of each row, or why there is none, and the average of each group."""
+    each = extension(row)
+    mean = each["mean"].where(each.cells_fitting > 0).values
     alone = row.alone.sum(["gpu", "batch"]).values
     rows = np.arange(len(mean))
-    axes.plot(mean, rows, "o", color=PROPHET, label="model, where both fit")
+    axes.plot(mean, rows, "o", color=PROPHET, label="model, average over cells")
     for y in rows[np.isnan(mean)]:
-        why = f"only Prophet fits, {alone[y]} of {total} cells" if alone[y] else "neither fits"
-        axes.plot(0, y, "o", color=FAINT, fillstyle="none", clip_on=False)
-        _beside(axes, why, (0, y), 5, FAINT, fontsize=6)
+        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]} cells"
+        axes.plot(0, y, "o", color=FAINT, fillstyle="none", markeredgewidth=0.7, clip_on=False)
+        _beside(axes, why if alone[y] else "neither fits", (0, y), 6, FAINT, fontsize=6)
+    groups = by_expert_count(row).extension.values
+    bars = {"color": BASELINE, "linewidth": 1.4, "clip_on": False}
+    label = "same expert count, models that do not fit at 0"
+    axes.vlines(groups, edges[:-1] - 0.38, edges[1:] - 0.62, label=label, **bars)
+    for x, y in zip(groups, (edges[:-1] + edges[1:] - 1) / 2, strict=True):
+        if x > 0:
+            _beside(axes, f"{x:.2f}", (x, y), 3, BASELINE)
     axes.set_xlabel("Average KV extension over the baseline (×)")
-
-
-def _groups(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
-    """Average of each group of rows with the same expert count, models that do not fit at 0."""
-    groups = by_expert_count(row).extension
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
-        x = groups.sel(experts=row.n_experts.values[start]).item()
-        axes.vlines(x, start - 0.4, end - 0.6, color=BASELINE, lw=1.6)
+    axes.set_xlim(left=0)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

@@ -282,7 +282,9 @@ def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Undo `_with_baseline`: only the policies asked for, in their order."""
     if POLICY not in data.dims:
         return cube.sel({POLICY: data[POLICY].item()})
-    return cube.sel({POLICY: data[POLICY].values})
+    asked = data[POLICY].values
+    same = cube[POLICY].values.tolist() == asked.tolist()  # a selection would copy every array
+    return cube if same else cube.sel({POLICY: asked})
 
 
 def _arrays(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarray]:
