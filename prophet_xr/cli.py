@@ -84,14 +84,14 @@ def study(out: Path) -> None:
 
     from prophet_xr import study as main_job
 
-    with tqdm(total=1, desc="sweeping", unit="file", file=sys.stderr) as bar:
-        todo = main_job.jobs(out, main_job.cubes())
-        bar.reset(total=len(todo))
-        for title, job in todo:
+    with tqdm(desc="sweeping", unit="file", file=sys.stderr) as bar:
+
+        def tell(title: str, left: int) -> None:
+            bar.total = max(bar.total or 0, left)
+            bar.n = bar.total - left
             bar.set_description(title)
-            job()
-            bar.update()
-        bar.set_description("done")
+
+        main_job.run(out, tell)
     click.echo(f"wrote {out}/; start with {out}/PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md")
 
 

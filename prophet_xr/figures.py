@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from prophet_xr.errors import InputError
-from prophet_xr.reduce import extension, names, shown
+from prophet_xr.reduce import by_expert_count, extension, names, shown
 
 Draw = Callable[[xr.Dataset], Figure]
 FIGURES: dict[str, Draw] = {}
@@ -34,43 +34,21 @@ INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.titlesize": 7,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "legend.frameon": False,
-    "legend.handletextpad": 0.3,
-    "legend.columnspacing": 1.0,
-    "legend.borderaxespad": 0.2,
-    "figure.labelsize": 6,
-    "figure.constrained_layout.use": True,
-    "axes.linewidth": 0.5,
-    "axes.edgecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.width": 0.4,
-    "xtick.minor.size": 1.5,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.4,
-    "lines.linewidth": 1.0,
-    "lines.markersize": 3.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-    "savefig.dpi": 300,
+    "font": {"family": "DejaVu Sans", "size": 7},
+    "figure": {"labelsize": 6, "constrained_layout.use": True},
+    "axes": {"titlesize": 7, "titleweight": "bold", "titlelocation": "left", "labelsize": 7}
+    | {"linewidth": 0.5, "edgecolor": INK, "labelcolor": INK, "axisbelow": True}
+    | {"spines.top": False, "spines.right": False},
+    "xtick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5}
+    | {"minor.width": 0.4, "minor.size": 1.5},
+    "ytick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5},
+    "legend": {"fontsize": 6.5, "frameon": False, "handletextpad": 0.3, "columnspacing": 1.0}
+    | {"borderaxespad": 0.2, "title_fontsize": 6.5},
+    "lines": {"linewidth": 1.0, "markersize": 3.5},
+    "text": {"color": INK},
+    "pdf": {"fonttype": 42},  # TrueType, so that text stays text
+    "ps": {"fonttype": 42},
+    "savefig": {"dpi": 300},
 }
 METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
@@ -83,12 +61,13 @@ def style() -> Iterator[None]:
     """Draw and save in the style of the study; the caller's own settings come back after it."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        for group, settings in STYLE.items():
+            mpl.rc(group, **settings)
         yield
 
 
 def figure(draw: Draw) -> Draw:
-    """List a figure under its function's name; it draws in `style`, from a cube that was checked."""
+    """List a figure under its function's name; it checks its cube and draws in `style`."""
 
     @wraps(draw)
     def styled(cube: xr.Dataset) -> Figure:
@@ -105,6 +84,9 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with style():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both files
     for kind, metadata in METADATA.items():
         draft = folder / f".{name}.{kind}.{os.getpid()}.draft"
         try:

@@ -98,7 +98,7 @@ def by_expert_count(cube: xr.Dataset) -> xr.Dataset:
             "cells_fitting": fitting,
         }
     )
-    return means.merge(sums.groupby(group).sum("model"))
+    return means.assign(sums.groupby(group).sum("model"))
 
 
 def names(cube: xr.Dataset) -> list[str]:

@@ -6,14 +6,17 @@ give the same bytes.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
 from prophet_xr import claims, documents, figures, report, specs, tables
+from prophet_xr.engine import cores
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
@@ -38,6 +41,8 @@ ORDER = [
     *("kv_budget_baseline", "kv_budget_prophet", "max_context_baseline", "max_context_prophet"),
     *("kv_extension", "kv_increase", "usable_context", "regime"),
 ]
+
+Job = tuple[str, Callable[[], None]]
 
 
 # --- Cubes ---------------------------------------------------------------------------------
@@ -88,7 +93,7 @@ def ladder() -> xr.Dataset:
         "usable_memory": ["nominal_weight"],
         "bare": ["activation_weight"],
     }
-    rungs = [start.drop_vars(["model_name", "runtime"])]
+    rungs = [start.drop_vars("runtime")]
     for step in STEPS[1:]:
         rungs.append(rungs[-1].assign({n: end[n].variable for n in changes[step]}))
     varying = [n for n in start.data_vars if any(not r[n].equals(start[n]) for r in rungs)]
@@ -137,8 +142,7 @@ def _table(cube: xr.Dataset, folder: Path, name: str) -> None:
 
 
 def _figure(cube: xr.Dataset, folder: Path, name: str) -> None:
-    with figures.style():
-        figures.save(figures.FIGURES[name](cube), folder, name)
+    figures.save(figures.FIGURES[name](cube), folder, name)
 
 
 def write_claims(frame: pd.DataFrame, out: Path) -> None:
@@ -147,8 +151,10 @@ def write_claims(frame: pd.DataFrame, out: Path) -> None:
     write(out / "claims.md", report.claims_document(frame))
 
 
-def _documents(cubes: dict[str, xr.Dataset], frame: pd.DataFrame, out: Path) -> None:
-    material = report.Material(cubes, frame)
+def _judged(made: Mapping[str, xr.Dataset], out: Path) -> None:
+    frame = claims.judge(made)
+    write_claims(frame, out)
+    material = report.Material(made, frame)
     write(out / "PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md", report.report(material))
     write(out / "OPEN_SOURCE_MOE_ARCHITECTURES.md", documents.architectures())
     write(out / "PARAMETER_BREAKDOWN_DETAILED.md", documents.breakdowns())
@@ -164,17 +170,47 @@ def cubes() -> dict[str, xr.Dataset]:
     }
 
 
-def jobs(out: Path, made: dict[str, xr.Dataset]) -> list[tuple[str, Callable[[], None]]]:
-    """List what `run` writes: a title and what to call, in order."""
-    todo: list[tuple[str, Callable[[], None]]] = []
+def pictures(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
+    """List the figures: a title and what to call."""
+    return [
+        (f"{study}/{name}", partial(_figure, made[study], out / study, name))
+        for study in ("published", "verified")
+        for name in figures.FIGURES
+    ]
+
+
+def texts(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
+    """List every other file, in the order they are written."""
+    todo: list[Job] = []
     for study in ("published", "verified"):
         cube, folder = made[study], out / study
         todo.append((f"{study}/data", partial(_data, cube, folder)))
         todo.append((f"{study}/cube.nc", partial(save, cube, folder / "cube.nc")))
         todo += [(f"{study}/{n}", partial(_table, cube, folder, n)) for n in tables.TABLES]
-        todo += [(f"{study}/{n}", partial(_figure, cube, folder, n)) for n in figures.FIGURES]
     todo.append(("ladder/cube.nc", partial(save, made["ladder"], out / "ladder" / "cube.nc")))
-    frame = claims.judge(made)
-    todo.append(("claims", partial(write_claims, frame, out)))
-    todo.append(("reports", partial(_documents, made, frame, out)))
+    todo.append(("claims and reports", partial(_judged, made, out)))
     return todo
+
+
+def run(out: Path, tell: Callable[[str, int], None]) -> None:
+    """Sweep and write everything; ``tell(title, left)`` hears of each file.
+
+    Figures take most of the time and need nothing but their cube, so other processes draw them.
+    """
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
+        for _ in range(cores()):
+            pool.submit(figures.style)  # a worker starts, and imports, while the sweeps run
+        made = {"published": published(), "verified": verified()}
+        drawn = {pool.submit(job): title for title, job in pictures(out, made)}
+        made |= {"unfitted": unfitted(), "ladder": ladder()}
+        todo = texts(out, made)
+        left = len(todo) + len(drawn)
+        for title, job in todo:
+            tell(title, left)
+            job()
+            left -= 1
+        for future in as_completed(drawn):
+            tell(drawn[future], left)
+            future.result()
+            left -= 1
+        tell("done", left)

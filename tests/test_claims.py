@@ -190,7 +190,10 @@ def test_a_missing_cube_is_refused(cubes):
         (HEAD + CLAIM.replace('unit = "%"\n', ""), "unit is missing"),
         (HEAD + CLAIM.replace("value = 90.6", 'value = "90.6"'), "value='90.6'; expected float"),
         (HEAD + CLAIM.replace("batch = 1", "batch = true"), "batch=True; expected"),
-        (HEAD + CLAIM.replace("tolerance = 0.05", "tolerance = []"), "tolerance=.*; expected tuple"),
+        (
+            HEAD + CLAIM.replace("tolerance = 0.05", "tolerance = []"),
+            "tolerance=.*; expected tuple",
+        ),
         (HEAD + CLAIM.replace('"%"', '"percent"'), "unit 'percent' is unknown"),
         (HEAD + CLAIM.replace("deepseek-moe-16b", "deepseek-16b"), "nearest: deepseek-moe-16b"),
         (HEAD + CLAIM.replace("expert_savings", "savngs"), "quantity 'savngs' is unknown"),
