@@ -1,69 +1,45 @@
 """Cube -> Figure.  A figure is one function of a cube; its name is its file name.
 
-Widths are those of a page: 3.3 in for one column, 7 in for two, at 7 pt.  Nothing goes through
-pyplot, so drawing leaves no state behind.
+Nothing goes through pyplot, so drawing leaves no state behind.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
-from textwrap import fill
 
-import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from prophet_xr.canvas import (
+    BASELINE,
+    COLOURS,
+    COLUMN,
+    FAINT,
+    INK,
+    PAGE,
+    PROPHET,
+    RULE,
+    beside,
+    label_rows,
+    log,
+    style,
+    wrapped,
+)
 from prophet_xr.errors import InputError
 from prophet_xr.reduce import by_expert_count, extension, names, shown
 
 Draw = Callable[[xr.Dataset], Figure]
 FIGURES: dict[str, Draw] = {}
 
-COLUMN, PAGE = 3.3, 7.0  # in
 DIMS = {"policy", "model", "gpu", "batch"}
 ONLY_PROPHET, BOTH = 1, 2  # codes of regime
-COLOURS = list(sns.color_palette("colorblind").as_hex())
-PROPHET, BASELINE = COLOURS[0], COLOURS[3]
-INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
-STYLE = {
-    "font": {"family": "DejaVu Sans", "size": 7},
-    "figure": {"labelsize": 6, "constrained_layout.use": True},
-    "axes": {"titlesize": 7, "titleweight": "bold", "titlelocation": "left", "labelsize": 7}
-    | {"linewidth": 0.5, "edgecolor": INK, "labelcolor": INK, "axisbelow": True}
-    | {"spines.top": False, "spines.right": False},
-    "xtick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5}
-    | {"minor.width": 0.4, "minor.size": 1.5},
-    "ytick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5},
-    "legend": {"fontsize": 6.5, "frameon": False, "handletextpad": 0.3, "columnspacing": 1.0}
-    | {"borderaxespad": 0.2, "title_fontsize": 6.5},
-    "lines": {"linewidth": 1.0, "markersize": 3.5},
-    "text": {"color": INK},
-    "pdf": {"fonttype": 42},  # TrueType, so that text stays text
-    "ps": {"fonttype": 42},
-    "savefig": {"dpi": 300},
-}
-METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 # --- Drawing and saving --------------------------------------------------------------------
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw and save in the style of the study; the caller's own settings come back after it."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        for group, settings in STYLE.items():
-            mpl.rc(group, **settings)
-        yield
 
 
 def figure(draw: Draw) -> Draw:
@@ -76,25 +52,6 @@ def figure(draw: Draw) -> Draw:
 
     FIGURES[draw.__name__] = styled
     return styled
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.pdf`` and ``<name>.png``, each beside its place, then renamed.
-
-    The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for both files
-    for kind, metadata in METADATA.items():
-        draft = folder / f".{name}.{kind}.{os.getpid()}.draft"
-        try:
-            with style():
-                figure.savefig(draft, format=kind, metadata=metadata)
-            draft.replace(folder / f"{name}.{kind}")
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _checked(cube: xr.Dataset) -> xr.Dataset:
@@ -148,43 +105,13 @@ def _alone(row: xr.Dataset) -> str:
     cells = row.alone.sum(["gpu", "batch"]).values
     never = ~row.both.any(["gpu", "batch"]).values
     listed = [(name, n) for name, n, no in zip(names(row), cells, never, strict=True) if no]
-    some = [f"{name} {n}" for name, n in sorted(listed, key=lambda pair: -pair[1]) if n]
+    some = [
+        f"{name}\N{NO-BREAK SPACE}{n}" for name, n in sorted(listed, key=lambda pair: -pair[1]) if n
+    ]
     none = [name for name, n in listed if not n]
     total = row.sizes["gpu"] * row.sizes["batch"]
     lines = [f"Only Prophet fits (cells of {total}): {', '.join(some)}."] if some else []
     return "\n".join(lines + ([f"Neither fits: {', '.join(none)}."] if none else []))
-
-
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(fill(line, width, break_on_hyphens=False) for line in text.splitlines())
-
-
-def _log(axes: Axes, which: str, ticks: Iterable[float] | None = None) -> None:
-    """Make a log axis with numbers as people write them: 0.1, 1, 10, 1,000."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    if ticks is not None:
-        axis.set_major_locator(FixedLocator(list(ticks)))
-        axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-
-
-def _rows(axes: Axes, labels: list[str], above: float = 0.0) -> None:
-    """One row per label, first on top, with room for ``above`` more rows over them."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6 - above)
-
-
-def _beside(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
-    """Text to the right of a point, or to its left if ``shift`` (in points) is negative."""
-    axes.annotate(
-        text,
-        at,
-        (shift, 0),
-        textcoords="offset points",
-        color=color,
-        **{"ha": "left" if shift > 0 else "right", "va": "center", "fontsize": 6.5, **more},
-    )
 
 
 # --- The figures ---------------------------------------------------------------------------
@@ -208,7 +135,7 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
         axes.set_title(title, pad=24)
         axes.set_xlabel(f"GPU memory at batch {first.batch.item()} (GB = 10$^9$ B)")
         _card_lines(axes, shown(cube.memory_budget, "GB"))
-    _rows(panels[0], names(first), above=0.8)
+    label_rows(panels[0], names(first), above=0.8)
     return drawing
 
 
@@ -221,12 +148,12 @@ def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
     column = {"xycoords": axes.get_yaxis_transform(), "ha": "right"}
     for row, factor in zip(rows, base / ours, strict=True):
         text = f"{factor:.0f}×" if factor >= 10 else f"{factor:.1f}×"
-        _beside(axes, text, (1.07, row), 0, **column)
-    _beside(axes, "ratio", (1.07, -0.85), 0, **column)
-    _beside(axes, "Prophet", (ours[0], -0.85), -1, PROPHET)
+        beside(axes, text, (1.07, row), 0, **column)
+    beside(axes, "ratio", (1.07, -0.85), 0, **column)
+    beside(axes, "Prophet", (ours[0], -0.85), -1, PROPHET)
     white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-    _beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
-    _log(axes, "x")
+    beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
+    log(axes, "x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
@@ -269,23 +196,23 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     axes.plot(each["mean"], rows - 0.3, "D", color=INK, markersize=3.4, label="mean")
     axes.plot(each.median_fitting, rows - 0.3, "|", color=INK, markersize=6, label="median")
     for x, y in zip(each["mean"].values, rows, strict=True):
-        _beside(axes, f"{x:.2f}", (x, y - 0.3), 5, fontsize=6)
+        beside(axes, f"{x:.2f}", (x, y - 0.3), 5, fontsize=6)
     for lane, (gpu, (color, mark)) in enumerate(zip(row.gpu.values, CARDS, strict=False), 1):
         at = np.repeat(rows - 0.3 + 0.62 * lane / lanes, row.sizes["batch"])
         cells = row.cell.sel(gpu=gpu).values.ravel()
         axes.plot(cells, at, mark, color=color, alpha=0.8, markersize=2.6, mew=0, label=gpu)
     axes.hlines(rows[1:] - 0.5, 0, 1, transform=axes.get_yaxis_transform(), color=RULE, lw=0.5)
     used = zip(names(row), each.cells_fitting.values, each["cells"].values, strict=True)
-    _rows(axes, [f"{name}\n{n} of {total} cells" for name, n, total in used])
+    label_rows(axes, [f"{name}\n{n} of {total} cells" for name, n, total in used])
     axes.tick_params(axis="y", length=0)
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
     axes.set_xlabel("KV extension over the baseline (×)")
-    _log(axes, "x", TICKS)
+    log(axes, "x", TICKS)
     drawing.legend(loc="outside upper center", ncols=3)
     zeros = bool((every.kv_extension == 0).any())
     how = "Mean: a cell that does not fit counts as 0. Median" if zeros else "Mean, median"
     note = f"{how}: over cells (GPU, batch) where both fit.\n{_alone(every)}"
-    drawing.supxlabel(_wrapped(note, 72), x=0.01, ha="left")
+    drawing.supxlabel(wrapped(note, 66), x=0.01, ha="left")
     return drawing
 
 
@@ -316,7 +243,7 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
     key = panels[count]
     key.legend(handles, labels, loc="upper left", ncols=2)
     note = f"A line ends where neither policy fits.\n{_alone(every)}"
-    key.text(0, 0.62, _wrapped(note, 50), va="top", fontsize=6, transform=key.transAxes)
+    key.text(0, 0.62, wrapped(note, 46), va="top", fontsize=6, transform=key.transAxes)
     return drawing
 
 
@@ -343,9 +270,9 @@ def _lines(axes: Axes, model: xr.Dataset) -> None:
             markeredgewidth=0.7,
         )
     if model.alone.any():
-        _beside(axes, "only Prophet fits", (0.02, 1.0), 1, xycoords="axes fraction", fontsize=6)
-    _log(axes, "x", model.batch.values)
-    _log(axes, "y", TICKS)
+        beside(axes, "only Prophet fits", (0.02, 1.0), 1, xycoords="axes fraction", fontsize=6)
+    log(axes, "x", model.batch.values)
+    log(axes, "y", TICKS)
 
 
 @figure
@@ -376,7 +303,7 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     axes.hlines(1 + np.flatnonzero(np.diff(row.n_experts)), *axes.get_xlim(), color="white", lw=3)
     axes.set_xlabel("Decode batch (sequences)")
     axes.set_title("Expert memory freed (%)")
-    _beside(axes, "top-k / experts", (0, 0), -3.5, va="bottom", annotation_clip=False)
+    beside(axes, "top-k / experts", (0, 0), -3.5, va="bottom", annotation_clip=False)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     return drawing
@@ -392,13 +319,13 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     row = _by_experts(_prophet(cube))
     drawing = Figure(figsize=(PAGE, 1.0 + 0.155 * row.sizes["model"]))
     left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
-    _rows(left, _with_experts(row), above=0.4)
+    label_rows(left, _with_experts(row), above=0.4)
     edges = np.flatnonzero(np.diff(row.n_experts.values, prepend=-1, append=-1))
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
         for start, end in zip(edges[:-1:2], edges[1::2], strict=False):
             axes.axhspan(start - 0.5, end - 0.5, color="#f1f1f1", linewidth=0, zorder=0)
-    _beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
+    beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
     _dedup(left, row)
     _extensions(right, row, edges)
     return drawing
@@ -412,8 +339,8 @@ def _dedup(axes: Axes, row: xr.Dataset) -> None:
     shades = sns.color_palette("viridis", row.sizes["batch"]).as_hex()
     for batch, shade in zip(row.batch.values, shades, strict=True):
         axes.plot(factor.sel(batch=batch), rows, "o", color=shade, label=f"{batch}")
-    axes.set_xlabel("Deduplication factor: experts / distinct experts (×)")
-    _log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
+    axes.set_xlabel("Deduplication factor (×)")
+    log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, title="decode batch")
 
 
@@ -423,18 +350,19 @@ def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
     mean = each["mean"].where(each.cells_fitting > 0).values
     alone = row.alone.sum(["gpu", "batch"]).values
     rows = np.arange(len(mean))
-    axes.plot(mean, rows, "o", color=PROPHET, label="model, average over cells")
+    axes.plot(mean, rows, "o", color=PROPHET, label="one model, mean over cells")
+    column = {"xycoords": axes.get_yaxis_transform(), "fontsize": 6}
     for y in rows[np.isnan(mean)]:
-        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]} cells"
+        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]}"
         axes.plot(0, y, "o", color=FAINT, fillstyle="none", markeredgewidth=0.7, clip_on=False)
-        _beside(axes, why if alone[y] else "neither fits", (0, y), 6, FAINT, fontsize=6)
+        beside(axes, why if alone[y] else "neither fits", (1.02, y), 1, FAINT, **column)
     groups = by_expert_count(row).extension.values
     bars = {"color": BASELINE, "linewidth": 1.4, "clip_on": False}
-    label = "same expert count, models that do not fit at 0"
+    label = "same expert count, a model that does not fit at 0"
     axes.vlines(groups, edges[:-1] - 0.38, edges[1:] - 0.62, label=label, **bars)
     for x, y in zip(groups, (edges[:-1] + edges[1:] - 1) / 2, strict=True):
         if x > 0:
-            _beside(axes, f"{x:.2f}", (x, y), 3, BASELINE)
-    axes.set_xlabel("Average KV extension over the baseline (×)")
+            beside(axes, f"{x:.2f}", (x, y), 3, BASELINE)
+    axes.set_xlabel("Mean KV extension (×)")
     axes.set_xlim(left=0)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from prophet_xr import claims, documents, figures, report, specs, tables
+from prophet_xr import canvas, claims, documents, figures, report, specs, tables
 from prophet_xr.engine import cores
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import columns
@@ -131,8 +131,9 @@ def flat(cube: xr.Dataset) -> pd.DataFrame:
 def _data(cube: xr.Dataset, folder: Path) -> None:
     frame = flat(cube)
     write(folder / "prophet_kv_extension_data.csv", frame.to_csv(index=False, float_format="%.10g"))
-    records = json.loads(frame.to_json(orient="records", double_precision=10))
-    write(folder / "prophet_kv_extension_data.json", json.dumps(records, indent=1) + "\n")
+    whole = frame.astype(object).where(frame.notna(), None)  # JSON has no NaN
+    records = json.dumps(whole.to_dict("records"), indent=1, allow_nan=False)
+    write(folder / "prophet_kv_extension_data.json", records + "\n")
 
 
 def _table(cube: xr.Dataset, folder: Path, name: str) -> None:
@@ -142,7 +143,7 @@ def _table(cube: xr.Dataset, folder: Path, name: str) -> None:
 
 
 def _figure(cube: xr.Dataset, folder: Path, name: str) -> None:
-    figures.save(figures.FIGURES[name](cube), folder, name)
+    canvas.save(figures.FIGURES[name](cube), folder, name)
 
 
 def write_claims(frame: pd.DataFrame, out: Path) -> None:
@@ -199,7 +200,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
     """
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for _ in range(cores()):
-            pool.submit(figures.style)  # a worker starts, and imports, while the sweeps run
+            pool.submit(list, figures.FIGURES)  # a worker starts, and imports, while the sweeps run
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder()}

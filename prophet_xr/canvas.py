@@ -1,0 +1,104 @@
+"""How a figure looks and is saved: widths, type, colours, and the pieces that figures share.
+
+Widths are those of a page: 3.3 in for one column, 7 in for two, at 7 pt.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import fill
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+COLUMN, PAGE = 3.3, 7.0  # in
+COLOURS = list(sns.color_palette("colorblind").as_hex())
+PROPHET, BASELINE = COLOURS[0], COLOURS[3]
+INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
+STYLE = {
+    "font": {"family": "DejaVu Sans", "size": 7},
+    "figure": {"labelsize": 6, "constrained_layout.use": True},
+    "axes": {"titlesize": 7, "titleweight": "bold", "titlelocation": "left", "labelsize": 7}
+    | {"linewidth": 0.5, "edgecolor": INK, "labelcolor": INK, "axisbelow": True}
+    | {"spines.top": False, "spines.right": False},
+    "xtick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5}
+    | {"minor.width": 0.4, "minor.size": 1.5},
+    "ytick": {"labelsize": 6.5, "color": INK, "major.width": 0.5, "major.size": 2.5},
+    "legend": {"fontsize": 6.5, "frameon": False, "handletextpad": 0.3, "columnspacing": 1.0}
+    | {"borderaxespad": 0.2, "title_fontsize": 6.5},
+    "lines": {"linewidth": 1.0, "markersize": 3.5},
+    "text": {"color": INK},
+    "pdf": {"fonttype": 42},  # TrueType, so that text stays text
+    "ps": {"fonttype": 42},
+    "savefig": {"dpi": 300},
+}
+METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw and save in the style of the study; the caller's own settings come back after it."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        for group, settings in STYLE.items():
+            mpl.rc(group, **settings)  # pyright: ignore[reportArgumentType]
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``<name>.pdf`` and ``<name>.png``, each beside its place, then renamed.
+
+    The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with style():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both files
+    for kind, metadata in METADATA.items():
+        draft = folder / f".{name}.{kind}.{os.getpid()}.draft"
+        try:
+            with style():
+                figure.savefig(draft, format=kind, metadata=metadata)
+            draft.replace(folder / f"{name}.{kind}")
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break lines, but no word."""
+    return "\n".join(
+        fill(line, width, break_on_hyphens=False, break_long_words=False)
+        for line in text.splitlines()
+    )
+
+
+def log(axes: Axes, which: str, ticks: Iterable[float] | None = None) -> None:
+    """Make a log axis with numbers as people write them: 0.1, 1, 10, 1,000."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if ticks is not None:
+        axis.set_major_locator(FixedLocator(list(ticks)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+
+
+def label_rows(axes: Axes, labels: list[str], above: float = 0.0) -> None:
+    """One row per label, first on top, with room for ``above`` more rows over them."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6 - above)
+
+
+def beside(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
+    """Text to the right of a point, or to its left if ``shift`` (in points) is negative."""
+    axes.annotate(
+        text,
+        at,
+        (shift, 0),
+        textcoords="offset points",
+        color=color,
+        **{"ha": "left" if shift > 0 else "right", "va": "center", "fontsize": 6.5, **more},
+    )
