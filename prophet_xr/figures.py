@@ -35,6 +35,9 @@ FIGURES: dict[str, Draw] = {}
 
 DIMS = {"policy", "model", "gpu", "batch"}
 ONLY_PROPHET, BOTH = 1, 2  # codes of regime
+BAND = 0.68  # height of the axes above which figure 3 shows what only Prophet fits
+SHADE = "#f1f1f1"
+CORNER = {"ha": "right", "va": "top", "fontsize": 6}
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 
@@ -128,11 +131,11 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
     first = first.isel(model=np.argsort(first.total_memory.sel(policy="baseline").values))
     drawing = Figure(figsize=(PAGE, 1.1 + 0.15 * first.sizes["model"]))
     panels = drawing.subplots(1, 2, sharex=True, sharey=True)
-    titles = {"expert_memory": "Expert weights", "total_memory": "All memory, native context"}
+    titles = {"expert_memory": "Expert weights", "total_memory": "All memory at native context"}
     for axes, (metric, title) in zip(panels, titles.items(), strict=True):
         memory = shown(first[metric], "GB")
         _dumbbells(axes, memory.sel(policy="baseline").values, memory.sel(policy="prophet").values)
-        axes.set_title(title, pad=24)
+        axes.set_title(title, pad=28)
         axes.set_xlabel(f"GPU memory at batch {first.batch.item()} (GB = 10$^9$ B)")
         _card_lines(axes, shown(cube.memory_budget, "GB"))
     label_rows(panels[0], names(first), above=0.8)
@@ -141,16 +144,16 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
 
 def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
     """Baseline and Prophet of each row joined by a bar, and their ratio in a column."""
-    rows = np.arange(len(base))
-    axes.hlines(rows, ours, base, color="#cfcfcf", linewidth=1.6, zorder=1)
-    axes.plot(base, rows, "o", color=BASELINE)
-    axes.plot(ours, rows, "D", color=PROPHET, markersize=3.2)
-    column = {"xycoords": axes.get_yaxis_transform(), "ha": "right"}
-    for row, factor in zip(rows, base / ours, strict=True):
+    at = np.arange(len(base))
+    axes.hlines(at, ours, base, color=RULE, linewidth=1.6, zorder=1)
+    axes.plot(base, at, "o", color=BASELINE)
+    axes.plot(ours, at, "D", color=PROPHET, markersize=3.2)
+    column = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
+    for row, factor in zip(at, base / ours, strict=True):
         text = f"{factor:.0f}×" if factor >= 10 else f"{factor:.1f}×"
         beside(axes, text, (1.07, row), 0, **column)
     beside(axes, "ratio", (1.07, -0.85), 0, **column)
-    beside(axes, "Prophet", (ours[0], -0.85), -1, PROPHET)
+    beside(axes, "Prophet", (ours[0], -0.85), 0, PROPHET, ha="center")
     white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
     beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
     log(axes, "x")
@@ -165,18 +168,10 @@ def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
         near = next((known for known in cards if abs(known / size - 1) < 0.02), size)
         cards.setdefault(near, []).append(gpu)
     across = axes.get_xaxis_transform()
+    dashes = {"color": INK, "linewidth": 0.5, "linestyle": (0, (3, 2)), "zorder": 0.5}
     for level, size in enumerate(sorted(cards)):
         top = 1 + 0.04 * (len(cards) - level)
-        axes.plot(
-            [size, size],
-            [0, top],
-            transform=across,
-            color=INK,
-            linewidth=0.5,
-            linestyle=(0, (3, 2)),
-            clip_on=False,
-            zorder=0.5,
-        )
+        axes.plot([size, size], [0, top], transform=across, clip_on=False, **dashes)
         axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=6)
 
 
@@ -192,19 +187,21 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     each = extension(row)
     drawing = Figure(figsize=(COLUMN, 1.4 + 0.38 * row.sizes["model"]))
     axes = drawing.subplots()
-    rows, lanes = np.arange(row.sizes["model"]), row.sizes["gpu"]
-    axes.plot(each["mean"], rows - 0.3, "D", color=INK, markersize=3.4, label="mean")
-    axes.plot(each.median_fitting, rows - 0.3, "|", color=INK, markersize=6, label="median")
-    for x, y in zip(each["mean"].values, rows, strict=True):
-        beside(axes, f"{x:.2f}", (x, y - 0.3), 5, fontsize=6)
-    for lane, (gpu, (color, mark)) in enumerate(zip(row.gpu.values, CARDS, strict=False), 1):
-        at = np.repeat(rows - 0.3 + 0.62 * lane / lanes, row.sizes["batch"])
+    at = np.arange(row.sizes["model"])
+    axes.plot(each["mean"], at - 0.33, "D", color=INK, markersize=3.4, label="mean")
+    axes.plot(each.median_fitting, at - 0.33, "|", color=INK, markersize=6, label="median")
+    for x, y in zip(each["mean"].values, at - 0.33, strict=True):
+        beside(axes, f"{x:.2f}", (x, y), 5, fontsize=6)
+    lanes = np.linspace(-0.11, 0.36, row.sizes["gpu"])
+    for lane, gpu, (color, mark) in zip(lanes, row.gpu.values, CARDS, strict=False):
         cells = row.cell.sel(gpu=gpu).values.ravel()
-        axes.plot(cells, at, mark, color=color, alpha=0.8, markersize=2.6, mew=0, label=gpu)
-    axes.hlines(rows[1:] - 0.5, 0, 1, transform=axes.get_yaxis_transform(), color=RULE, lw=0.5)
+        lane = np.repeat(at + lane, row.sizes["batch"])
+        axes.plot(cells, lane, mark, color=color, alpha=0.8, markersize=2.6, mew=0, label=gpu)
+    axes.hlines(at[1:] - 0.5, 0, 1, transform=axes.get_yaxis_transform(), color=RULE, lw=0.5)
     used = zip(names(row), each.cells_fitting.values, each["cells"].values, strict=True)
     label_rows(axes, [f"{name}\n{n} of {total} cells" for name, n, total in used])
     axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
     axes.set_xlabel("KV extension over the baseline (×)")
     log(axes, "x", TICKS)
@@ -226,53 +223,50 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
     row = _fitting(every)
     count, across = row.sizes["model"], 3
     down = count // across + 1  # a slot is left for the key
-    drawing = Figure(figsize=(PAGE, 0.35 + 1.3 * down))
-    panels = drawing.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for i, axes in enumerate(panels[:count]):
+    drawing = Figure(figsize=(PAGE, 0.35 + 1.4 * down))
+    panels = drawing.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    panels[0, 0].set(xscale="log", yscale="log")
+    held = row.cell.values[row.both.values]
+    low, high = (held.min(), held.max()) if count else (1.0, 1.0)
+    panels[0, 0].set_ylim(low / 1.15, (high / low) ** (1 / BAND) * low)
+    log(panels[0, 0], "x", row.batch.values)
+    log(panels[0, 0], "y", [tick for tick in TICKS if tick <= high * 1.05])
+    for i, axes in enumerate(panels.flat[:count]):
         _lines(axes, row.isel(model=i))
-        if i % across == 0:
-            axes.set_ylabel("KV extension (×)")
-        if i + across >= count:
-            axes.set_xlabel("Decode batch (sequences)")
-            axes.tick_params(labelbottom=True)
-    low, high = np.nanmin(row.cell), np.nanmax(row.cell)
-    panels[0].set_ylim(low * (low / high) ** 0.06, high * (high / low) ** 0.36)
-    for axes in panels[count:]:
+        axes.tick_params(labelbottom=i + across >= count)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("KV extension (×)")
+    for axes in panels[-1]:
+        axes.set_xlabel("Decode batch (sequences)")
+    for axes in panels.flat[count:]:
         axes.axis("off")
-    handles, labels = panels[0].get_legend_handles_labels()
-    key = panels[count]
-    key.legend(handles, labels, loc="upper left", ncols=2)
-    note = f"A line ends where neither policy fits.\n{_alone(every)}"
-    key.text(0, 0.62, wrapped(note, 46), va="top", fontsize=6, transform=key.transAxes)
+    key = panels.flat[count]
+    key.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper left", ncols=2)
+    note = f"Lines end where the baseline does not fit.\n{_alone(every)}"
+    small = {"va": "top", "fontsize": 6, "transform": key.transAxes, "in_layout": False}
+    key.text(0, 0.68, wrapped(note, 44), **small)
     return drawing
 
 
 def _lines(axes: Axes, model: xr.Dataset) -> None:
-    """Extension against batch, one line per GPU; over them the cells that only Prophet fits."""
+    """Extension against batch, one line per GPU; in a band above, cells that only Prophet fits."""
     axes.set_title(names(model)[0])
     axes.axhline(1, color=INK, linewidth=0.5, zorder=0.5)
-    lanes = axes.get_xaxis_transform()
-    for lane, (gpu, (color, mark)) in enumerate(zip(model.gpu.values, CARDS, strict=False)):
-        one = model.sel(gpu=gpu)
-        thick = max(2.2 - 0.5 * lane, 0.6)  # lines that coincide stay visible
-        axes.plot(
-            one.batch, one.cell, color=color, marker=mark, lw=thick, ms=2.2 + thick, label=gpu
-        )
-        alone = one.batch.values[one.alone.values]
-        axes.plot(
-            alone,
-            np.full(len(alone), 0.9 - 0.05 * lane),
-            mark,
-            color=color,
-            transform=lanes,
-            markersize=3,
-            fillstyle="none",
-            markeredgewidth=0.7,
-        )
+    across, lane = axes.get_xaxis_transform(), BAND + 0.09
     if model.alone.any():
-        beside(axes, "only Prophet fits", (0.02, 1.0), 1, xycoords="axes fraction", fontsize=6)
-    log(axes, "x", model.batch.values)
-    log(axes, "y", TICKS)
+        band = {"color": SHADE, "linewidth": 0, "zorder": 0, "transform": axes.transAxes}
+        axes.fill_between([0, 1], BAND + 0.02, 1, **band)
+        axes.text(0.99, 0.98, "only Prophet fits", transform=axes.transAxes, **CORNER)
+    for i, (gpu, (color, mark)) in enumerate(zip(model.gpu.values, CARDS, strict=False)):
+        one = model.sel(gpu=gpu)
+        look = {"color": color, "marker": mark, "markersize": 4.4 - 0.5 * i}
+        line = "--" if i % 2 else "-"  # lines that coincide both show
+        axes.plot(one.batch, one.cell, linestyle=line, label=gpu, **look)
+        if one.alone.any():
+            at = one.batch.values[one.alone.values]
+            hollow = {"fillstyle": "none", "markeredgewidth": 0.7, "linestyle": "none"}
+            axes.plot(at, np.full(len(at), lane), transform=across, **look, **hollow)
+            lane += 0.08
 
 
 @figure
@@ -285,25 +279,14 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     share = shown(row.expert_savings_fraction, "%").transpose("model", "batch")
     drawing = Figure(figsize=(COLUMN, 0.75 + 0.165 * row.sizes["model"]))
     axes = drawing.subplots()
-    sns.heatmap(
-        share.values,
-        ax=axes,
-        cmap="Blues",
-        vmin=0,
-        vmax=100,
-        annot=True,
-        fmt=".0f",
-        cbar=False,
-        annot_kws={"fontsize": 6.5},
-        linewidths=0.5,
-        linecolor="white",
-        xticklabels=share.batch.values.tolist(),
-        yticklabels=_with_experts(row),
-    )
+    numbers = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 6.5}}
+    colours = {"cmap": "Blues", "vmin": 0, "vmax": 100, "linewidths": 0.5, "cbar": False}
+    ticks = {"xticklabels": share.batch.values.tolist(), "yticklabels": _with_experts(row)}
+    sns.heatmap(share.values, ax=axes, **numbers, **colours, **ticks)
     axes.hlines(1 + np.flatnonzero(np.diff(row.n_experts)), *axes.get_xlim(), color="white", lw=3)
     axes.set_xlabel("Decode batch (sequences)")
     axes.set_title("Expert memory freed (%)")
-    beside(axes, "top-k / experts", (0, 0), -3.5, va="bottom", annotation_clip=False)
+    beside(axes, "top-k / experts", (0, -0.12), -3.5, va="bottom", annotation_clip=False)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     return drawing
@@ -324,7 +307,7 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
         for start, end in zip(edges[:-1:2], edges[1::2], strict=False):
-            axes.axhspan(start - 0.5, end - 0.5, color="#f1f1f1", linewidth=0, zorder=0)
+            axes.axhspan(start - 0.5, end - 0.5, color=SHADE, linewidth=0, zorder=0)
     beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
     _dedup(left, row)
     _extensions(right, row, edges)
@@ -332,37 +315,37 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
 
 
 def _dedup(axes: Axes, row: xr.Dataset) -> None:
-    """Deduplication factor of each row, one dot per batch, named over the widest row."""
+    """Deduplication factor of each row, one dot per batch."""
     factor = row.dedup_factor.transpose("model", "batch")
-    rows = np.arange(row.sizes["model"])
-    axes.hlines(rows, factor.min("batch"), factor.max("batch"), color="#cfcfcf", lw=0.8, zorder=1)
+    at = np.arange(row.sizes["model"])
+    axes.hlines(at, factor.min("batch"), factor.max("batch"), color=RULE, lw=0.8, zorder=1)
     shades = sns.color_palette("viridis", row.sizes["batch"]).as_hex()
-    for batch, shade in zip(row.batch.values, shades, strict=True):
-        axes.plot(factor.sel(batch=batch), rows, "o", color=shade, label=f"{batch}")
-    axes.set_xlabel("Deduplication factor (×)")
+    for i, (batch, shade) in enumerate(zip(row.batch.values, shades, strict=True)):
+        label = str(batch) if i else f"batch {batch}"
+        axes.plot(factor.sel(batch=batch), at, "o", color=shade, label=label)
+    axes.set_xlabel("Deduplication factor: experts / distinct (×)")
     log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, title="decode batch")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.02, 1.0), ncols=6, columnspacing=0.5)
 
 
 def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
     """Average extension of each row, or why there is none, and the average of each group."""
     each = extension(row)
     mean = each["mean"].where(each.cells_fitting > 0).values
-    alone = row.alone.sum(["gpu", "batch"]).values
-    rows = np.arange(len(mean))
-    axes.plot(mean, rows, "o", color=PROPHET, label="one model, mean over cells")
-    column = {"xycoords": axes.get_yaxis_transform(), "fontsize": 6}
-    for y in rows[np.isnan(mean)]:
-        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]}"
+    alone, at = row.alone.sum(["gpu", "batch"]).values, np.arange(len(mean))
+    axes.plot(mean, at, "o", color=PROPHET, label="model")
+    level = {"xycoords": axes.get_yaxis_transform(), "va": "center_baseline", "ha": "right"}
+    for y in at[np.isnan(mean)]:
+        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]} cells"
         axes.plot(0, y, "o", color=FAINT, fillstyle="none", markeredgewidth=0.7, clip_on=False)
-        beside(axes, why if alone[y] else "neither fits", (1.02, y), 1, FAINT, **column)
+        beside(axes, why if alone[y] else "neither fits", (0.98, y), 0, FAINT, **level, fontsize=6)
     groups = by_expert_count(row).extension.values
-    bars = {"color": BASELINE, "linewidth": 1.4, "clip_on": False}
-    label = "same expert count, a model that does not fit at 0"
-    axes.vlines(groups, edges[:-1] - 0.38, edges[1:] - 0.62, label=label, **bars)
+    label = "mean of the expert count (no fit = 0)"
+    bars = {"color": BASELINE, "linewidth": 1.4, "zorder": 1.5, "label": label}
+    axes.vlines(groups, edges[:-1] - 0.38, edges[1:] - 0.62, **bars)
     for x, y in zip(groups, (edges[:-1] + edges[1:] - 1) / 2, strict=True):
-        if x > 0:
-            beside(axes, f"{x:.2f}", (x, y), 3, BASELINE)
-    axes.set_xlabel("Mean KV extension (×)")
-    axes.set_xlim(left=0)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
+        beside(axes, f"{x:.2f}", (1.13, y), 0, BASELINE, **level)
+    axes.set_xlabel("Mean KV extension over the baseline (×)")
+    axes.set_xlim(left=-0.03 * axes.get_xlim()[1])
+    axes.spines["left"].set_visible(False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.15, 1), ncols=2)

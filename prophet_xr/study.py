@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 
 import pandas as pd
@@ -198,9 +198,10 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
 
     Figures take most of the time and need nothing but their cube, so other processes draw them.
     """
-    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
-        for _ in range(cores()):
-            pool.submit(list, figures.FIGURES)  # a worker starts, and imports, while the sweeps run
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["prophet_xr.study"])
+    forkserver.ensure_running()  # imports once for all drawing processes, while the sweeps run
+    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder()}

@@ -105,7 +105,8 @@ def table4_max_context_length(cube: xr.Dataset) -> pd.DataFrame:
 
 
 def digits(column: pd.Series) -> pd.Series:
-    """Format a column for reading: thousands separated, four significant digits, dash for none."""
+    """Format a column for reading: thousands separated, few digits, a dash for none."""
+    mixed = column.dtype == object
 
     def text(value: object) -> str:
         if isinstance(value, str):
@@ -119,6 +120,8 @@ def digits(column: pd.Series) -> pd.Series:
         number = float(value)  # type: ignore[arg-type]
         if abs(number) >= 1000:
             return f"{number:,.0f}"
+        if mixed:  # no common precision: as many digits as the number has, four at most
+            return f"{number:.4g}"
         return f"{number:.2f}" if abs(number) < 100 else f"{number:.1f}"
 
     return column.map(text)

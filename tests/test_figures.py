@@ -1,14 +1,19 @@
 """Every figure draws both studies, with units and the same bytes, and nothing half-written."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from prophet_xr import canvas
+from prophet_xr import canvas, store
 from prophet_xr.errors import InputError
 from prophet_xr.figures import FIGURES
+from prophet_xr.reduce import names
 
 UNITS = ("(GB", "(×)", "(%)", "(sequences)")
 
@@ -40,10 +45,11 @@ def test_a_figure_reads_its_cube_and_labels_its_axes_with_units(name, study, cub
     xr.testing.assert_identical(cubes[study], before)
 
 
-@pytest.mark.parametrize(
-    "name", ["figure2_kv_extension_by_model", "figure4_batch_context_tradeoff"]
-)
-def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(name, verified, tmp_path):
+@pytest.mark.parametrize("name", FIGURES)
+def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(
+    name, verified, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(canvas.STYLE, "savefig", {"dpi": 50})  # a coarser picture is quicker
     for folder in ("a", "b"):
         canvas.save(FIGURES[name](verified), tmp_path / folder, name)
     for kind in ("pdf", "png"):
@@ -53,6 +59,43 @@ def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(name, verified, t
     text = (tmp_path / "a" / f"{name}.pdf").read_bytes()
     assert b"/FontFile2" in text or b"/CIDFontType2" in text
     assert b"/Type3" not in text
+
+
+def test_another_process_draws_the_same_bytes(verified, tmp_path):
+    name = "figure4_batch_context_tradeoff"
+    store.save(verified, tmp_path / "cube.nc")
+    code = (
+        "import sys, pathlib, xarray; from prophet_xr import canvas, figures; "
+        "folder = pathlib.Path(sys.argv[1]); cube = xarray.load_dataset(folder / 'cube.nc'); "
+        f"canvas.save(figures.FIGURES[{name!r}](cube), folder / 'b', {name!r})"
+    )
+    seed = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=seed)
+    canvas.save(FIGURES[name](verified), tmp_path / "a", name)
+    for kind in ("pdf", "png"):
+        a, b = (tmp_path / folder / f"{name}.{kind}" for folder in "ab")
+        assert digest(a) == digest(b)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_where_no_model_fits(name, verified):
+    drawing = FIGURES[name](verified.sel(model=["grok-1-314b", "dbrx-132b"]))
+    with canvas.style():
+        drawing.draw_without_rendering()
+
+
+@pytest.mark.parametrize("study", ["published", "verified"])
+def test_the_ranking_shows_every_fitting_cell_and_names_every_other_model(study, cubes):
+    drawing = FIGURES["figure2_kv_extension_by_model"](cubes[study])
+    row = cubes[study].sel(policy="prophet")
+    both = row.regime == 2
+    lines = [ln for ln in drawing.axes[0].lines if ln.get_label() in cubes[study].gpu.values]
+    drawn = np.sort(np.concatenate([np.asarray(ln.get_xdata(), float) for ln in lines]))
+    held = np.sort(row.kv_extension.values[both.values])
+    np.testing.assert_array_equal(drawn[~np.isnan(drawn)], held)
+    text = drawing.get_supxlabel().replace("\n", " ")
+    for model in names(row.isel(model=np.flatnonzero(~both.any(["gpu", "batch"]).values))):
+        assert model in text
 
 
 def test_an_interrupted_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
