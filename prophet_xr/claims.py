@@ -158,7 +158,8 @@ def _cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
 
 def _ends(values: xr.DataArray) -> Found:
     """Smallest and largest number, NaN where there is none."""
-    return (float(values.min()), float(values.max())) if values.size else (nan, nan)
+    flat = values.values[values.values == values.values]
+    return (float(flat.min()), float(flat.max())) if flat.size else (nan, nan)
 
 
 def _groups(values: xr.DataArray) -> xr.DataArray:
@@ -262,7 +263,7 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         Columns id, document, quote, claim, unit, published, reproduced, verified, verdict, reason.
         A number that does not exist is NaN, two that differ are text, ``"lo..hi"``.
     """
-    lean = {}  # few coordinates to select by, and no gain over a baseline that does not fit
+    lean = {}  # few coordinates to select by; no gain over a baseline that does not fit
     for name in CUBES:
         if name not in cubes:
             raise InputError(f"cubes lack {name!r}; expected {', '.join(CUBES)}")
@@ -376,8 +377,8 @@ def _reason(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers, verdict:
 
 def _spread(claim: Claim, answer: Answer, cube: xr.Dataset) -> str:
     """How many cells stand behind an extension, their median, and the mean in the study's way."""
-    cells = _cells(cube, answer.reads, claim)
-    if answer.reads != "kv_extension" or claim.unit != "x" or cells.size == 1:
+    extension = answer.reads == "kv_extension" and claim.unit == "x"
+    if not extension or (cells := _cells(cube, answer.reads, claim)).size == 1:
         return ""
     fitting, median, mean = int(cells.count()), float(cells.median()), float(cells.fillna(0).mean())
     text = f"the baseline fits in {fitting} of {cells.size} cells"

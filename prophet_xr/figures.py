@@ -37,7 +37,7 @@ DIMS = {"policy", "model", "gpu", "batch"}
 ONLY_PROPHET, BOTH = 1, 2  # codes of regime
 BAND = 0.68  # height of the axes above which figure 3 shows what only Prophet fits
 SHADE = "#f1f1f1"
-CORNER = {"ha": "right", "va": "top", "fontsize": 6}
+CORNER = {"ha": "right", "va": "top", "fontsize": 7}
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 
@@ -172,7 +172,7 @@ def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
     for level, size in enumerate(sorted(cards)):
         top = 1 + 0.04 * (len(cards) - level)
         axes.plot([size, size], [0, top], transform=across, clip_on=False, **dashes)
-        axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=6)
+        axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=7)
 
 
 @figure
@@ -191,7 +191,7 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     axes.plot(each["mean"], at - 0.33, "D", color=INK, markersize=3.4, label="mean")
     axes.plot(each.median_fitting, at - 0.33, "|", color=INK, markersize=6, label="median")
     for x, y in zip(each["mean"].values, at - 0.33, strict=True):
-        beside(axes, f"{x:.2f}", (x, y), 5, fontsize=6)
+        beside(axes, f"{x:.2f}", (x, y), 5, fontsize=7)
     lanes = np.linspace(-0.11, 0.36, row.sizes["gpu"])
     for lane, gpu, (color, mark) in zip(lanes, row.gpu.values, CARDS, strict=False):
         cells = row.cell.sel(gpu=gpu).values.ravel()
@@ -209,7 +209,7 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     zeros = bool((every.kv_extension == 0).any())
     how = "Mean: a cell that does not fit counts as 0. Median" if zeros else "Mean, median"
     note = f"{how}: over cells (GPU, batch) where both fit.\n{_alone(every)}"
-    drawing.supxlabel(wrapped(note, 66), x=0.01, ha="left")
+    drawing.supxlabel(wrapped(note, 68), x=0.01, ha="left", linespacing=0.95)
     return drawing
 
 
@@ -243,8 +243,8 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
     key = panels.flat[count]
     key.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper left", ncols=2)
     note = f"Lines end where the baseline does not fit.\n{_alone(every)}"
-    small = {"va": "top", "fontsize": 6, "transform": key.transAxes, "in_layout": False}
-    key.text(0, 0.68, wrapped(note, 44), **small)
+    small = {"va": "top", "fontsize": 7, "transform": key.transAxes, "in_layout": False}
+    key.text(0, 0.68, wrapped(note, 45), linespacing=1.0, **small)
     return drawing
 
 
@@ -279,7 +279,7 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     share = shown(row.expert_savings_fraction, "%").transpose("model", "batch")
     drawing = Figure(figsize=(COLUMN, 0.75 + 0.165 * row.sizes["model"]))
     axes = drawing.subplots()
-    numbers = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 6.5}}
+    numbers = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 7.5}}
     colours = {"cmap": "Blues", "vmin": 0, "vmax": 100, "linewidths": 0.5, "cbar": False}
     ticks = {"xticklabels": share.batch.values.tolist(), "yticklabels": _with_experts(row)}
     sns.heatmap(share.values, ax=axes, **numbers, **colours, **ticks)
@@ -338,7 +338,7 @@ def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
     for y in at[np.isnan(mean)]:
         why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]} cells"
         axes.plot(0, y, "o", color=FAINT, fillstyle="none", markeredgewidth=0.7, clip_on=False)
-        beside(axes, why if alone[y] else "neither fits", (0.98, y), 0, FAINT, **level, fontsize=6)
+        beside(axes, why if alone[y] else "neither fits", (0.98, y), 0, FAINT, **level, fontsize=7)
     groups = by_expert_count(row).extension.values
     label = "mean of the expert count (no fit = 0)"
     bars = {"color": BASELINE, "linewidth": 1.4, "zorder": 1.5, "label": label}

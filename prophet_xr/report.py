@@ -290,15 +290,16 @@ def decode(m: Material) -> str:
 @section("Model by model")
 def models(m: Material) -> str:
     """Tell each model's story in both studies."""
-    return "\n\n".join(_model(m, str(label)) for label in m.verified.model.values)
+    each = [extension(c.sel(policy="prophet")) for c in (m.published, m.verified)]
+    return "\n\n".join(_model(m, str(label), each) for label in m.verified.model.values)
 
 
-def _model(m: Material, label: str) -> str:
+def _model(m: Material, label: str, extensions: list[xr.Dataset]) -> str:
     p, v = (c.sel(model=label) for c in (m.published, m.verified))
     rows = []
-    for title, cube in (("published", p), ("verified", v)):
+    for title, cube, every in zip(("published", "verified"), (p, v), extensions, strict=True):
         prophet, base = cube.sel(policy="prophet"), cube.sel(policy="baseline")
-        each = extension(prophet)
+        each = every.sel(model=label)
         gpu = {"gpu": "A100-80GB", "batch": 1}
         rows.append(
             [
