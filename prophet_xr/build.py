@@ -52,7 +52,7 @@ def number(text: str, q: Quantity) -> float:
         units = _units()
     try:
         return float(units.Quantity(text).to(q.units.replace("FLOP", "flop")).magnitude)
-    except Exception as problem:  # pint raises a tree of unrelated exceptions
+    except (TypeError, AttributeError, ValueError, SyntaxError) as problem:  # what pint raises
         raise SpecError(
             f"specs: {q.name}={text!r} is no quantity in {q.units}: {problem}"
         ) from None

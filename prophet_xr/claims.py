@@ -380,9 +380,9 @@ def _spread(claim: Claim, answer: Answer, cube: xr.Dataset) -> str:
     extension = answer.reads == "kv_extension" and claim.unit == "x"
     if not extension or (cells := _cells(cube, answer.reads, claim)).size == 1:
         return ""
-    fitting, median, mean = int(cells.count()), float(cells.median()), float(cells.fillna(0).mean())
+    fitting, mean = int(cells.count()), float(cells.fillna(0).mean())
     text = f"the baseline fits in {fitting} of {cells.size} cells"
-    text += f", median {_number(median)}" if fitting else ""
+    text += f", median {_number(float(cells.median()))}" if fitting else ""
     text += f", mean {_number(mean)} with 0 for the rest" if 0 < fitting < cells.size else ""
     return f" ({text})"
 

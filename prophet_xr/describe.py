@@ -1,5 +1,8 @@
 """Text for a terminal: the catalogue, one row of it with its arithmetic, one configuration."""
 
+from collections.abc import Mapping
+
+import xarray as xr
 from tabulate import tabulate
 
 from prophet_xr import kernels, specs
@@ -25,6 +28,7 @@ def times(arithmetic: str) -> str:
 
 def number(value: float) -> str:
     """Write a number in full if it is whole, else with six significant digits."""
+    value = float(f"{value:.15g}")  # what a change of unit leaves behind
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.6g}"
@@ -32,57 +36,45 @@ def number(value: float) -> str:
 
 def catalogue() -> str:
     """List every row of the catalogue, a table per label axis."""
-    cube = sweep(
-        inputs(gpu="A100-80GB", batch=1, policy="baseline"),
-        ["total_parameters", "active_parameters", "kv_per_token"],
-    )
-    models = [
-        [
-            label,
-            number(m.n_experts.item()),
-            number(m.top_k.item()),
-            number(m.moe_layers.item()),
-            f"{m.total_parameters.item() / 1e9:,.2f}",
-            f"{m.active_parameters.item() / 1e9:,.2f}",
-            number(m.kv_per_token.item()),
-            number(m.native_context.item()),
-        ]
-        for label in cube.model.values
-        for m in [cube.sel(model=label)]
-    ]
-    heads = [
-        "model",
-        "experts",
-        "top-k",
-        "MoE layers",
-        "total 1e9",
-        "active 1e9",
-        "KV B/token",
-        "native context",
-    ]
-    parts = [_plain(models, heads)]
-    data = specs.read("gpu")
-    cards = [
-        [
-            label,
-            f"{shown(g.nominal_memory, 'GB').item():g}",
-            f"{shown(g.usable_memory, 'GiB').item():.2f}",
-            f"{g.memory_rate.item() / 1e9:g}",
-            f"{g.compute_rate.item() / 1e12:g}",
-            f"{g.host_link_rate.item() / 1e9:g}",
-            g["name"].item(),
-        ]
-        for label in data.gpu.values
-        for g in [data.sel(gpu=label)]
-    ]
-    heads = ["gpu", "GB", "usable GiB", "GB/s", "TFLOP/s", "host GB/s", "card"]
-    parts.append(_plain(cards, heads))
+    parts = [_models(), _cards()]
     for label in LABELLED:
         if label not in ("model", "gpu"):
             data = specs.read(label)
             rows = [[r, data["name"].sel({label: r}).item()] for r in data[label].values]
             parts.append(_plain(rows, [label, ""]))
     return "\n\n".join(parts) + "\n\n`prophet-xr specs show NAME` prints one row with its sources."
+
+
+def _models() -> str:
+    names = ["total_parameters", "active_parameters", "kv_per_token"]
+    cube = sweep(inputs(gpu="A100-80GB", batch=1, policy="baseline"), names)
+    columns = {
+        "experts": cube.n_experts,
+        "top-k": cube.top_k,
+        "MoE layers": cube.moe_layers,
+        "total 1e9": shown(cube.total_parameters, "1e9").round(2),
+        "active 1e9": shown(cube.active_parameters, "1e9").round(2),
+        "KV B/token": cube.kv_per_token,
+        "native context": cube.native_context,
+    }
+    return _columns("model", cube.model.values, columns)
+
+
+def _cards() -> str:
+    data = specs.read("gpu")
+    columns = {
+        "GB": shown(data.nominal_memory, "GB"),
+        "usable GiB": shown(data.usable_memory, "GiB"),
+        "GB/s": shown(data.memory_rate, "GB"),
+        "TFLOP/s": data.compute_rate / 1e12,
+        "host GB/s": shown(data.host_link_rate, "GB"),
+    }
+    return _columns("gpu", data.gpu.values, columns)
+
+
+def _columns(label: str, labels, columns: Mapping[str, xr.DataArray]) -> str:
+    cells = [[number(v) for v in column.values.tolist()] for column in columns.values()]
+    return _plain([[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns])
 
 
 def _find(name: str) -> tuple[str, str]:
