@@ -34,6 +34,7 @@ STYLE = {
     | {"borderaxespad": 0.2, "title_fontsize": 7.5},
     "lines": {"linewidth": 1.0, "markersize": 3.5},
     "text": {"color": INK},
+    "mathtext": {"fontset": "stix"},
     "pdf": {"fonttype": 42},  # TrueType, so that text stays text
     "ps": {"fonttype": 42},
     "savefig": {"dpi": 300},
@@ -58,7 +59,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.draw_without_rendering()
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
     figure.set_layout_engine("none")  # laid out once for both files
     for kind, metadata in METADATA.items():
         draft = folder / f".{name}.{kind}.{os.getpid()}.draft"
