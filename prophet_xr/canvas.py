@@ -3,7 +3,6 @@
 Widths are those of a page: 3.3 in for one column, 7 in for two, at 8 pt.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from prophet_xr.files import replacing
 
 COLUMN, PAGE = 3.3, 7.0  # in
 COLOURS = list(sns.color_palette("colorblind").as_hex())
@@ -57,19 +58,13 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
     The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with style():
         if engine := figure.get_layout_engine():
             engine.execute(figure)
     figure.set_layout_engine("none")  # laid out once for both files
     for kind, metadata in METADATA.items():
-        draft = folder / f".{name}.{kind}.{os.getpid()}.draft"
-        try:
-            with style():
-                figure.savefig(draft, format=kind, metadata=metadata)
-            draft.replace(folder / f"{name}.{kind}")
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(folder / f"{name}.{kind}") as draft, style():
+            figure.savefig(draft, format=kind, metadata=metadata)
 
 
 def wrapped(text: str, width: int) -> str:

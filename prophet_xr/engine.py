@@ -19,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
+from prophet_xr.files import replacing
 from prophet_xr.fuse import Dims, Nest, source
 from prophet_xr.registry import POLICY, is_baseline, of
 
@@ -147,11 +148,9 @@ def _fallback() -> Path:
 
 def _place(folder: Path, name: str, text: str) -> Path:
     path = folder / f"{name}.py"
-    folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}.draft")
-        draft.write_text(text)
-        draft.replace(path)  # atomic: a concurrent first run sees no half-written module
+        with replacing(path) as draft:  # a concurrent first run sees no half-written module
+            draft.write_text(text)
     return path
 
 

@@ -1,11 +1,11 @@
 """Cube <-> NetCDF, written beside and renamed."""
 
-import os
 from pathlib import Path
 
 import xarray as xr
 
 from prophet_xr.errors import InputError
+from prophet_xr.files import replacing
 from prophet_xr.registry import QUANTITIES
 
 
@@ -14,14 +14,8 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
 
     Raises OSError if the disk does.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    try:
+    with replacing(Path(path)) as draft:
         cube.to_netcdf(draft, engine="netcdf4")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> xr.Dataset:

@@ -5,7 +5,6 @@ give the same bytes.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -17,6 +16,7 @@ import xarray as xr
 
 from prophet_xr import canvas, claims, documents, figures, report, specs, tables
 from prophet_xr.engine import cores
+from prophet_xr.files import replacing
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
@@ -106,13 +106,8 @@ def ladder() -> xr.Dataset:
 
 def write(path: Path, text: str) -> None:
     """Write a text file beside its place and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
+    with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def flat(cube: xr.Dataset) -> pd.DataFrame:
