@@ -1,0 +1,376 @@
+"""How each model_type writes itself down: which key means what, and what each layer is made of.
+
+``keys`` names the places of a value, ``absent`` says what a missing key means.  There is a rule
+for a missing key only where the family documents one; class defaults of a library are none.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from prophet_xr.importer import blocks as b
+from prophet_xr.importer import layers as at
+from prophet_xr.importer.blocks import Block
+from prophet_xr.importer.config import Config
+from prophet_xr.importer.counts import Count, Shape, times
+
+OPTIONAL: Mapping[str, object] = {
+    "layer_types": None,
+    "sliding_window": None,
+    # Written whenever it is true by every library version that knows the key.
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+}
+NO_HEAD_DIM: Mapping[str, object] = {**OPTIONAL, "head_dim": None}  # hidden size / heads
+
+
+def grouped_kv(c: Config) -> list[Shape]:
+    """K and V of every key-value head."""
+    return [(2, c.kv_heads, c.head_dim)]
+
+
+def latent_kv(c: Config) -> list[Shape]:
+    """One latent and one rotary key for all heads; the number of heads means nothing here."""
+    return [(c.whole("kv_lora_rank"),), (c.whole("qk_rope_head_dim"),)]
+
+
+def grouped_reuse(c: Config) -> Count:
+    """4 FLOP x head width per token and query head, over 2 x head width elements per KV head."""
+    return Count(2 * c.heads / c.kv_heads, f"2 * {c.heads} / {c.kv_heads}")
+
+
+def latent_reuse(c: Config) -> Count:
+    """Every head scores latent and rotary part and sums the latent."""
+    rank, rope = c.whole("kv_lora_rank"), c.whole("qk_rope_head_dim")
+    value = 2 * c.heads * (2 * rank + rope) / (rank + rope)
+    return Count(value, f"2 * {c.heads} * (2 * {rank} + {rope}) / ({rank} + {rope})")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model_type; what a family does not say is as in Mixtral.
+
+    A block gives the shapes of one layer: ``attention`` with its ``attention_norms`` and the
+    ``kv`` one token leaves there, ``linear`` with its ``state`` in bytes, ``expert``, ``shared``
+    and ``beside`` (with ``beside_norm``) where there are experts, ``dense`` where there are none.
+    ``rules`` replaces whole fields of a row.
+    """
+
+    name: str
+    keys: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    absent: Mapping[str, object] = field(default_factory=lambda: NO_HEAD_DIM)
+    nested: str = ""
+    experts_in: Callable[[Config], list[int]] = at.everywhere
+    kinds: Callable[[Config], list[str]] = at.all_full
+    attention: Block = field(default_factory=b.attention)
+    attention_norms: Block = b.none
+    kv: Block = grouped_kv
+    reuse: Callable[[Config], Count] = grouped_reuse
+    linear: Block = b.none
+    state: Block = b.none
+    expert: Block = field(default_factory=lambda: b.mlp("intermediate_size"))
+    shared: Block = b.none
+    router: Block = b.router
+    dense: Block = field(default_factory=lambda: b.mlp("intermediate_size"))
+    beside: Block = b.none
+    beside_norm: Block = b.none
+    norms: int = 2
+    norm_vectors: int = 1
+    head: Block = b.none
+    matrices: int = 3
+    notes: tuple[tuple[str, str], ...] = ()
+    rules: Mapping[str, Callable[[Config], Count]] = field(default_factory=dict)
+
+
+LOCAL = {"num_experts": "num_local_experts"}
+ROUTED = {"num_experts": "n_routed_experts"}
+QWEN = {"decoder_sparse_step": 1, "mlp_only_layers": None, "use_sliding_window": False}
+MTP = ("num_nextn_predict_layers", "The multi-token-prediction layers of the checkpoint, {}, are "
+       "not counted; in use, each costs one more layer of weights and KV.")  # fmt: skip
+
+mixtral = Family("mixtral", LOCAL, kinds=at.one_window)
+
+qwen2_moe = Family(
+    "qwen2_moe",
+    absent=NO_HEAD_DIM | QWEN | {"qkv_bias": True},
+    experts_in=at.sparse_step,
+    kinds=at.listed_or(at.no_window),
+    attention=b.attention("qkv", "qkv_bias"),
+    expert=b.mlp("moe_intermediate_size"),
+    shared=b.shared_width("shared_expert_intermediate_size"),
+    router=b.router_with_gate,
+)
+
+qwen3_moe = Family(
+    "qwen3_moe",
+    absent=NO_HEAD_DIM | QWEN,
+    experts_in=at.sparse_step,
+    kinds=at.listed_or(at.no_window),
+    attention=b.attention("qkvo", "attention_bias"),
+    attention_norms=b.head_norms,
+    expert=b.mlp("moe_intermediate_size"),
+)
+
+deepseek = Family(
+    "deepseek",
+    ROUTED,
+    absent=NO_HEAD_DIM | {"moe_layer_freq": 1},
+    experts_in=at.after_dense,
+    attention=b.attention("qkvo", "attention_bias"),
+    expert=b.mlp("moe_intermediate_size"),
+    shared=b.shared("n_shared_experts", "moe_intermediate_size"),
+)
+
+deepseek_v2 = replace(
+    deepseek,
+    name="deepseek_v2",
+    attention=b.latent,
+    attention_norms=b.latent_norms,
+    kv=latent_kv,
+    reuse=latent_reuse,
+    notes=(MTP,),
+)
+
+glm4_moe = replace(
+    deepseek,
+    name="glm4_moe",
+    absent=OPTIONAL | {"moe_layer_freq": 1, "use_qk_norm": False},
+    attention=b.attention("qkv", "attention_bias"),
+    attention_norms=b.if_flag("use_qk_norm", b.head_norms),
+    notes=(MTP,),
+)
+
+jamba = Family(
+    "jamba",
+    experts_in=at.periodic,
+    kinds=at.attention_period,
+    linear=b.mamba,
+    state=b.mamba_state,
+)
+
+minimax = Family(
+    "minimax",
+    LOCAL,
+    absent=OPTIONAL,
+    kinds=at.listed_or(at.attention_list),
+    linear=b.lightning,
+    state=b.lightning_state,
+)
+
+
+def _uncounted_shared_mlp(c: Config) -> list[Shape]:
+    if c.maybe("shared_intermediate_size", 0):
+        raise c.refuse("shared_intermediate_size is not 0; no published model says how it is used")
+    return []
+
+
+# --- Hunyuan: with use_cla, only the first layer of each group has k, v and a cache -----------
+
+
+def _own_kv(c: Config) -> int:
+    return -(-c.layers // c.whole("cla_share_factor")) if c.flag("use_cla") else c.layers
+
+
+def _hunyuan_attention(c: Config) -> Count:
+    q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
+    own, biased = _own_kv(c), c.flag("attention_bias")
+    every = [(c.hidden, q), (q, c.hidden)] + [(q,), (c.hidden,)] * biased
+    some = [(c.hidden, kv), (c.hidden, kv)] + [(kv,), (kv,)] * biased
+    if own == c.layers:
+        return times(own, *every, *some)
+    first, rest = times(own, *every, *some), times(c.layers - own, *every)
+    return Count(first.value + rest.value, f"{first.text} + {rest.text}")
+
+
+hunyuan = Family(
+    "hunyuan_v1_moe",
+    {
+        "num_experts_per_tok": "moe_topk",
+        "expert_width": ("moe_intermediate_size", "intermediate_size"),
+        "head_dim": ("head_dim", "attention_head_dim"),
+    },
+    absent=NO_HEAD_DIM
+    | {"use_cla": False, "use_qk_norm": True, "use_mixed_mlp_moe": True, "mlp_bias": False},
+    attention_norms=b.if_flag("use_qk_norm", b.head_norms),
+    expert=b.uniform_mlp("expert_width"),
+    shared=b.if_flag("use_mixed_mlp_moe", b.shared("num_shared_expert", "intermediate_size")),
+    rules={
+        "attention_parameters": _hunyuan_attention,
+        "kv_full": lambda c: times(_own_kv(c), *grouped_kv(c)),
+    },
+)
+
+# --- Dense models, so that they can stand beside the others -----------------------------------
+
+llama = Family(
+    "llama",
+    absent=NO_HEAD_DIM | {"num_key_value_heads": None, "mlp_bias": False},
+    experts_in=at.nowhere,
+    attention=b.attention("qkvo", "attention_bias"),
+    dense=b.mlp("intermediate_size", "mlp_bias"),
+)
+
+EVERY = (
+    mixtral,
+    replace(
+        mixtral,
+        name="phimoe",
+        absent=NO_HEAD_DIM | {"lm_head_bias": False},
+        attention=b.attention("qkvo", "attention_bias"),
+        norm_vectors=2,  # LayerNorm: weight and bias
+        head=b.if_flag("lm_head_bias", lambda c: [(c.whole("vocab_size"),)]),
+    ),
+    replace(
+        mixtral,
+        name="minimax_m2",
+        absent=OPTIONAL | {"use_qk_norm": True, "shared_intermediate_size": 0},
+        kinds=at.all_full,
+        attention_norms=b.if_flag("use_qk_norm", b.wide_norms),
+        shared=_uncounted_shared_mlp,
+        notes=(("num_mtp_modules", "The {} multi-token-prediction modules of the checkpoint are "
+                "not counted."),),  # fmt: skip
+    ),
+    replace(
+        mixtral,
+        name="granitemoe",
+        kinds=at.all_full,
+        attention=b.attention("qkvo", "attention_bias"),
+    ),
+    replace(
+        mixtral,
+        name="granitemoeshared",
+        kinds=at.all_full,
+        attention=b.attention("qkvo", "attention_bias"),
+        shared=b.shared_width("shared_intermediate_size"),
+    ),
+    qwen2_moe,
+    qwen3_moe,
+    replace(
+        qwen3_moe,
+        name="qwen3_next",
+        absent=OPTIONAL | QWEN,
+        kinds=at.listed_or(at.every_nth_full),
+        attention=b.attention("qkvo", "attention_bias", gated=True),
+        linear=b.delta_net,
+        state=b.delta_net_state,
+        shared=b.shared_width("shared_expert_intermediate_size"),
+        router=b.router_with_gate,
+        notes=(("mtp_num_hidden_layers", "The {} multi-token-prediction layers are not counted."),),
+    ),
+    Family(
+        "olmoe",
+        attention=b.attention("qkvo", "attention_bias"),
+        attention_norms=b.wide_norms,
+    ),
+    deepseek,
+    deepseek_v2,
+    replace(deepseek_v2, name="deepseek_v3"),
+    replace(deepseek_v2, name="kimi_k2"),
+    glm4_moe,
+    Family(
+        "dbrx",
+        {
+            "hidden_size": "d_model",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "num_key_value_heads": "attn_config.kv_n_heads",
+            "max_position_embeddings": "max_seq_len",
+            "num_experts": "ffn_config.moe_num_experts",
+            "num_experts_per_tok": "ffn_config.moe_top_k",
+            "intermediate_size": "ffn_config.ffn_hidden_size",
+        },
+    ),
+    *(
+        Family(
+            name,
+            {"num_experts": ("num_experts", "num_local_experts")},
+            absent=NO_HEAD_DIM | {"tie_word_embeddings": True},  # one table, InOutEmbed
+            norms=4,
+        )
+        for name in ("grok-1", "grok")
+    ),
+    Family(
+        "arctic",
+        LOCAL | {"use_residual": ("use_residual", "parallel_attn_mlp_res")},
+        experts_in=at.frequency,
+        attention=b.attention("qkvo", "attention_bias"),
+        beside=b.residual,
+        beside_norm=b.if_flag("use_residual", lambda c: [(c.hidden,)]),
+    ),
+    jamba,
+    Family(
+        "gpt_oss",
+        LOCAL | {"num_experts_per_tok": ("num_experts_per_tok", "experts_per_token")},
+        absent={"layer_types": None, "tie_word_embeddings": False},
+        kinds=at.listed_or(at.alternating),
+        attention=b.with_sinks(b.attention("qkvo", "attention_bias")),
+        expert=b.biased_mlp("intermediate_size"),
+        router=b.biased_router,
+    ),
+    *(
+        Family(
+            name,
+            LOCAL | {"sliding_window": "attention_chunk_size"},
+            absent=OPTIONAL
+            | {
+                "head_dim": None,
+                "moe_layers": None,
+                "no_rope_layers": None,
+                "no_rope_layer_interval": 4,
+            },
+            nested="text_config",
+            experts_in=at.interleaved,
+            kinds=at.listed_or(at.chunked),
+            attention=b.attention("qkvo", "attention_bias"),
+            shared=b.mlp("intermediate_size"),  # always one, as wide as an expert, without a key
+            dense=b.mlp("intermediate_size_mlp"),
+            notes=(("vision_config.hidden_size", "The vision tower is not counted."),),
+        )
+        for name in ("llama4", "llama4_text")
+    ),
+    minimax,
+    *(
+        replace(
+            minimax,
+            name=name,
+            absent=OPTIONAL | {"shared_intermediate_size": 0},
+            shared=_uncounted_shared_mlp,
+        )
+        for name in ("minimax_text_01", "minimax_m1")
+    ),
+    Family(
+        "ernie4_5_moe",
+        {
+            "num_experts": ("moe_num_experts", "num_experts"),
+            "num_experts_per_tok": ("moe_k", "num_experts_per_tok"),
+        },
+        absent=NO_HEAD_DIM
+        | {"use_bias": False, "moe_layer_end_index": -1, "tie_word_embeddings": True},
+        experts_in=at.between,
+        attention=b.attention("qkvo", "use_bias"),
+        expert=b.mlp("moe_intermediate_size"),
+        shared=b.shared("moe_num_shared_experts", "moe_intermediate_size"),
+        router=b.biased_router,
+        dense=b.mlp("intermediate_size", "use_bias"),
+        head=b.if_flag("use_bias", lambda c: [(c.whole("vocab_size"),)]),
+    ),
+    hunyuan,
+    replace(hunyuan, name="hunyuan"),
+    llama,
+    replace(llama, name="mistral", kinds=at.one_window, absent=NO_HEAD_DIM | {"mlp_bias": False}),
+    replace(llama, name="granite"),
+    replace(
+        llama,
+        name="qwen2",
+        absent=NO_HEAD_DIM | {"use_sliding_window": False, "mlp_bias": False, "qkv_bias": True},
+        kinds=at.listed_or(at.window_after),
+        attention=b.attention("qkv", "qkv_bias"),
+    ),
+    replace(
+        llama,
+        name="qwen3",
+        absent=OPTIONAL | {"use_sliding_window": False, "mlp_bias": False},
+        kinds=at.listed_or(at.window_after),
+        attention_norms=b.head_norms,
+    ),
+    replace(llama, name="olmo2", attention_norms=b.wide_norms),
+)
