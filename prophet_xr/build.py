@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr import importer
 from prophet_xr.errors import SpecError
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields
 from prophet_xr.specs import STATUSES
@@ -83,6 +84,8 @@ def _load(file: Path) -> dict:
 def group(file: Path, label: str) -> xr.Dataset:
     """Turn one TOML file into rows of ``label``: numbers, sources, statuses and arithmetic."""
     table = _load(file)
+    if file.stem == "model":
+        table = {row: _counted(file.parent, row, entry) for row, entry in table.items()}
     data = xr.Dataset(
         coords={label: (label, list(table), {"long_name": QUANTITIES[label].long_name})}
     )
@@ -105,9 +108,19 @@ def group(file: Path, label: str) -> xr.Dataset:
                 {"long_name": "Arithmetic"},
             )
     words = {k for entry in table.values() for k, v in entry.items() if isinstance(v, str)}
+    words -= {"status"}
     for word in sorted(words):
         data[word] = (label, np.array([entry.get(word, "") for entry in table.values()], object))
     return data
+
+
+def _counted(folder: Path, row: str, entry: dict) -> dict:
+    """Fields counted from a model's config.json, under those that the TOML file gives itself."""
+    read = importer.read(folder / "configs" / f"{row}.json", entry["name"])
+    status = {"status": entry["status"]} if "status" in entry else {}
+    counted = {name: {**cell, **status} for name, cell in read.entries.items()}
+    words = {"stored_precision": read.stored_precision, "config": read.config}
+    return {**words, **counted, **{k: v for k, v in entry.items() if k != "status"}}
 
 
 def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, str, str]:

@@ -154,10 +154,24 @@ def specs(context: click.Context) -> None:
 @specs.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Print every number of one model, GPU or other row, with its source and arithmetic."""
+    """Print every number of one row, or of a model's config.json, with source and arithmetic."""
     from prophet_xr import describe
 
     click.echo(describe.row(name))
+
+
+@specs.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the model; its slug is the label.")
+@click.option("--like", help="Family to read it as, where its model_type is not known.")
+@click.option("--replace", is_flag=True, help="Replace a model kept under this name.")
+def add(config: Path, name: str | None, like: str | None, replace: bool) -> None:
+    """Keep the model of a Hugging Face CONFIG (config.json) in your own catalogue."""
+    from prophet_xr import catalogue, describe
+
+    row = catalogue.add(config, name, like=like, replace=replace)
+    click.echo(describe.breakdown(row))
+    click.echo(f"kept as model {row.model.item()!r} in {catalogue.folder()}")
 
 
 @specs.command()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import xarray as xr
 from tabulate import tabulate
 
+from prophet_xr import catalogue as known
 from prophet_xr import kernels, specs
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.grid import inputs, sweep
@@ -47,7 +48,8 @@ def catalogue() -> str:
 
 def _models() -> str:
     names = ["total_parameters", "active_parameters", "kv_per_token"]
-    cube = sweep(inputs(gpu="A100-80GB", batch=1, policy="baseline"), names)
+    every = known.labels("model")
+    cube = sweep(inputs(model=every, gpu="A100-80GB", batch=1, policy="baseline"), names)
     columns = {
         "experts": cube.n_experts,
         "top-k": cube.top_k,
@@ -77,26 +79,30 @@ def _columns(label: str, labels, columns: Mapping[str, xr.DataArray]) -> str:
     return _plain([[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns])
 
 
-def _find(name: str) -> tuple[str, str]:
-    """Label axis and label of a row, whatever axis it belongs to."""
-    known: list[str] = []
+def _find(name: str) -> tuple[str, xr.Dataset]:
+    """Label axis and row of a label, whatever axis it belongs to, or of a config.json."""
+    if name.endswith(".json"):
+        return "model", known.spec_from_config(name)
+    seen: list[str] = []
     for label in LABELLED:
-        for row in specs.read(label)[label].values.tolist():
+        for row in known.labels(label):
             if row.lower() == name.lower():
-                return label, row
-            known.append(row)
-    raise InputError(f"{name!r} is in no group of the catalogue; {nearest(name, known)}")
+                return label, known.row(label, row)
+            seen.append(row)
+    raise InputError(f"{name!r} is in no group of the catalogue; {nearest(name, seen)}")
+
+
+WORDS = ("name", "hf_id", "revision", "stored_precision", "origin", "notes", "config")
 
 
 def row(name: str) -> str:
     """Describe one row: every number with unit, status and source; a model also by arithmetic."""
-    label, found = _find(name)
-    data = specs.read(label).sel({label: found})
-    texts = [k for k in ("name", "hf_id", "origin", "notes") if k in data and data[k].item()]
-    parts = [f"{found} ({QUANTITIES[label].long_name.lower()})"]
+    label, data = _find(name)
+    texts = [k for k in WORDS if k in data and data[k].item()]
+    parts = [f"{data[label].item()} ({QUANTITIES[label].long_name.lower()})"]
     parts.append(_plain([[k, data[k].item()] for k in texts], ["", ""]).strip())
     if label == "model":
-        parts.append(breakdown(found))
+        parts.append(breakdown(data))
     rows = [
         [
             q.name,
@@ -117,13 +123,12 @@ def arithmetic(data, name: str) -> str:
     return times(data[companion].item()) if companion in data else number(data[name].item())
 
 
-def components(model: str) -> list[tuple[str, str, int]]:
-    """Parameters of a model by component: title, arithmetic, count."""
-    data = specs.read("model").sel(model=model)
+def components(data: xr.Dataset) -> list[tuple[str, str, int]]:
+    """Parameters of a model row by component: title, arithmetic, count."""
     layers, experts = data.moe_layers.item(), data.n_experts.item()
     each = data.expert_parameters.item()
     text = f"{layers:.0f} layers x {experts:.0f} experts x {arithmetic(data, 'expert_parameters')}"
-    rows = [("Routed experts", text, round(layers * experts * each))]
+    rows = [("Routed experts", text, round(layers * experts * each))] if layers else []
     for name in COMPONENTS:
         if data[name].item():
             title = QUANTITIES[name].long_name.removeprefix("Parameters of ").capitalize()
@@ -131,20 +136,18 @@ def components(model: str) -> list[tuple[str, str, int]]:
     return rows
 
 
-def breakdown(model: str) -> str:
-    """Parameter breakdown of a model, with the arithmetic."""
-    rows = components(model)
-    data = specs.rows("model").sel(model=model)
+def breakdown(data: xr.Dataset) -> str:
+    """Parameters of a model row as a table, with the arithmetic."""
+    rows = components(data)
     fixed = kernels.fixed_parameters(*(data[n].item() for n in COMPONENTS))
     layers, each = data.moe_layers.item(), data.expert_parameters.item()
     total = kernels.total_parameters(fixed, layers, data.n_experts.item(), each)
     active = kernels.active_parameters(fixed, layers, data.top_k.item(), each)
-    lines = [f"  {title} = {text}\n      = {count:,}" for title, text, count in rows]
-    lines.append(f"  Total\n      = {total:,.0f}")
-    lines.append(
-        f"  Active per token, {data.top_k.item():.0f} experts a layer\n      = {active:,.0f}"
-    )
-    return "Parameters\n" + "\n".join(lines)
+    each_token = f"{data.top_k.item():.0f} experts a layer"
+    lines = [[*row, f"{row[2] / total:.1%}"] for row in rows]
+    lines += [["Total", "", total, ""], ["Active per token", each_token, active, ""]]
+    cells = [[title, f"{count:,.0f}", share, text] for title, text, count, share in lines]
+    return _plain(cells, ["component", "parameters", "share", "arithmetic"])
 
 
 def fit(cube) -> str:

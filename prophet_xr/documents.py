@@ -23,7 +23,8 @@ def _cube():
         "expert_size",
         "kv_memory",
     ]
-    return sweep(inputs(gpu="A100-80GB", batch=1), names)
+    every = specs.read("model").model.values.tolist()
+    return sweep(inputs(model=every, gpu="A100-80GB", batch=1), names)
 
 
 def architectures() -> str:
@@ -45,7 +46,8 @@ def architectures() -> str:
     )
     parts = [
         "# Architectures of the studied MoE models",
-        "Generated from the catalogue (`data/model.toml`), whose every number names its source. "
+        "Counted from each model's `config.json` (`data/configs/`), key by key; `prophet-xr specs "
+        "show NAME` names the keys of every number. The first sixteen are the published study's. "
         "Parameters are exact counts; KV bytes are for a 16-bit cache and one sequence.",
         "## Shapes",
         markdown(shape),
@@ -72,7 +74,7 @@ def _differences(data, study) -> pd.DataFrame:
         "kv_full",
         "native_context",
     ):
-        for label in data.model.values:
+        for label in study.model.values:
             true = data[field].sel(model=label).item()
             counted = study[field].sel(model=label)
             if abs(true - counted.item()) > 1e-9 * true:
@@ -117,7 +119,7 @@ def breakdowns() -> str:
     ]
     for label in data.model.values:
         m, cell = data.sel(model=label), cube.sel(model=label)
-        rows = components(label)
+        rows = components(m)
         frame = pd.DataFrame(
             {
                 "component": [title for title, _, _ in rows],

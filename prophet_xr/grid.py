@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import (
+    catalogue,
     kernels,  # noqa: F401  (declares the metrics)
     specs,
 )
@@ -31,7 +32,9 @@ ROW = 4096  # cells; a row and its scratch stay in the cache of a core
 STUDIES = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
 
-Values = str | float | Iterable[str] | Iterable[float] | xr.DataArray
+STORED = "stored"  # the precision in which each model is published
+
+Values = str | float | Iterable[str | xr.Dataset] | Iterable[float] | xr.DataArray | xr.Dataset
 
 
 # --- Inputs --------------------------------------------------------------------------------
@@ -48,7 +51,9 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
         array keeps its dims; what is not given takes the study's default.  Label axes (model,
         gpu, policy, precision, kv_precision, runtime, routing, plan) take labels; the others
-        numbers in SI units.  ``context`` defaults to each model's native context.
+        numbers in SI units.  ``context`` defaults to each model's native context.  A model may
+        also be a row, as `spec_from_config` gives it; ``precision="stored"`` takes each model in
+        the precision of its checkpoint.
 
     Returns
     -------
@@ -82,6 +87,8 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             data = data.drop_vars(name, errors="ignore").assign({name: _numbers(q, chosen[name])})
         elif name in start:
             data = data.assign({name: start[name].variable})
+    if STORED in np.atleast_1d(data.precision.values):
+        data = _stored(data, study)
     if "context" not in chosen:
         context = data.native_context.variable.copy()
         context.attrs = dict(QUANTITIES["context"].attrs)
@@ -91,18 +98,41 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
 
 
 def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
-    """Rows of a label axis, by label."""
-    rows = specs.rows(name, study)
-    known = rows[name].values.tolist()
+    """Rows of a label axis, by label; a model may be given as a row of its own."""
     asked = values.values.tolist() if isinstance(values, xr.DataArray) else values
-    scalar = isinstance(asked, str)
+    scalar = isinstance(asked, str | xr.Dataset)
     labels = [asked] if scalar else _listed(name, asked)
-    found = [_known(name, label, known) for label in labels]
+    given = catalogue.row_labels(labels) if name == "model" else {}
+    known = [*catalogue.labels(name, study), *([STORED] if name == "precision" else [])]
+    found = [
+        str(label["model"].item()) if isinstance(label, xr.Dataset) else _known(name, label, known)
+        for label in labels
+    ]
     _unique(name, found)
-    if name == "model":
-        shown = specs.read("published/model" if study == "published" else name)["name"]
-        rows = rows.assign_coords(model_name=shown.variable)
+    rows = catalogue.rows(name, study, found, given)
+    if STORED in found:
+        rows = rows.reindex({name: [*rows[name].values, STORED]})  # filled in once models are known
     return rows.sel({name: found[0] if scalar else found})
+
+
+def _stored(data: xr.Dataset, study: str) -> xr.Dataset:
+    """Give the precision ``stored`` to each model the widths it is published in."""
+    if study == "published":
+        raise InputError("precision='stored' needs study='verified'; the study knows no storage")
+    rows = specs.rows("precision")
+    known = rows.precision.values.tolist()
+    for model, stored in zip(
+        np.atleast_1d(data.model), np.atleast_1d(data.stored_precision), strict=True
+    ):
+        if stored not in known:
+            raise InputError(
+                f"precision='stored' at model={str(model)!r}: its config says {str(stored)!r}; "
+                f"expected one of {', '.join(known)}"
+            )
+    own = rows.sel(precision=data.stored_precision.variable).drop_vars("precision")
+    here = data.precision == STORED
+    widths = {n: xr.where(here, own[n], data[n]).assign_attrs(own[n].attrs) for n in own.data_vars}
+    return data.assign({n: v.variable for n, v in widths.items()})
 
 
 def _listed(name: str, values: object) -> list:

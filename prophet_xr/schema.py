@@ -59,8 +59,37 @@ spec("prediction", "1", "Share of the hit rate a policy can use", of="policy", b
 spec("predictor_size", "B", "Memory of the predictor", of="policy", bounds=(0, 1e12))
 
 spec("expert_width", "B / parameter", "Bytes per expert parameter", of="precision", bounds=(0, 8))
-spec("dense_width", "B / parameter", "Bytes per other parameter", of="precision", bounds=(0, 8))
-spec("embedding_width", "B / parameter", "Bytes per embedding", of="precision", bounds=(0, 8))
+spec(
+    "shared_width",
+    "B / parameter",
+    "Bytes per shared-expert parameter",
+    of="precision",
+    bounds=(0, 8),
+)
+spec("router_width", "B / parameter", "Bytes per router parameter", of="precision", bounds=(0, 8))
+spec(
+    "attention_width",
+    "B / parameter",
+    "Bytes per attention parameter",
+    of="precision",
+    bounds=(0, 8),
+)
+spec("dense_width", "B / parameter", "Bytes per dense MLP parameter", of="precision", bounds=(0, 8))
+spec(
+    "state_space_width",
+    "B / parameter",
+    "Bytes per state-space parameter",
+    of="precision",
+    bounds=(0, 8),
+)
+spec("norm_width", "B / parameter", "Bytes per norm parameter", of="precision", bounds=(0, 8))
+spec(
+    "embedding_width",
+    "B / parameter",
+    "Bytes per embedding parameter",
+    of="precision",
+    bounds=(0, 8),
+)
 spec("kv_width", "B / element", "Bytes per KV element", of="kv_precision", bounds=(0, 8))
 
 spec("nominal_weight", "1", "Share of the budget on nominal memory", of="runtime", bounds=(0, 1))

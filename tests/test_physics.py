@@ -22,8 +22,9 @@ PARTS = {
 
 @pytest.fixture(scope="module")
 def parameters():
-    names = ["total_parameters", "active_parameters", "kv_per_token", "expert_memory"]
-    return grid.sweep(grid.inputs(gpu="A100-80GB", batch=1, policy="baseline"), names)
+    names = ["total_parameters", "active_parameters", "kv_per_token", "kv_memory", "expert_memory"]
+    chosen = {"model": list(MODELS), "gpu": "A100-80GB", "batch": 1, "policy": "baseline"}
+    return grid.sweep(grid.inputs(**chosen, context=[1, 4096, 32768]), names)
 
 
 @pytest.mark.parametrize("label", MODELS)
@@ -35,11 +36,14 @@ def test_parameters_and_kv_bytes_are_exact_to_the_unit(label, parameters):
     assert int(cell.kv_per_token) == expected["kv_bytes_per_token"]
     assert int(cell.kv_cross) * 2 == expected["kv_cross_bytes_per_token"]
     assert int(cell.state_size) == expected["state_bytes"]
+    assert int(cell.moe_layers) == expected["moe_layers"]
+    for context, size in expected["kv_bytes_at"].items():
+        assert int(cell.kv_memory.sel(context=int(context))) == size
     for field, part in PARTS.items():
         assert int(cell[field]) == expected[part], field
 
 
-def test_the_catalogue_holds_the_sixteen_models_and_twenty_two_gpus():
+def test_the_catalogue_holds_the_twenty_six_models_and_twenty_two_gpus():
     assert set(specs.read("model").model.values) == set(MODELS)
     assert specs.read("gpu").sizes["gpu"] == 22
 
@@ -109,6 +113,15 @@ def test_uniform_routing_law():
     assert cube.unique_experts.sel(batch=16).item() == pytest.approx(expected)
 
 
+def test_a_checkpoint_weighs_what_its_files_do():
+    # sums of the safetensors shards on Hugging Face, in GB; see data/model.toml for the rows
+    sizes = {"gpt-oss-20b": 13.76, "mixtral-8x7b": 93.41, "switch-base-128": 29.66}
+    cube = grid.sweep(grid.inputs(model=list(sizes), gpu="H200", batch=1, precision="stored"))
+    weights = (cube.fixed_memory + cube.expert_memory).sel(policy="baseline")
+    for label, size in sizes.items():
+        assert weights.sel(model=label).item() == pytest.approx(size * 1e9, rel=2e-3), label
+
+
 def test_windowed_cache_inverts_piecewise():
     # 10 full and 30 windowed elements a token, window 100, 2 B each: 80 B to the window, then 20
     def longest(room):
@@ -141,9 +154,7 @@ def test_precision_narrows_what_it_names():
     assert (half.sel(precision="fp8") / half.sel(precision="bf16")).item() == pytest.approx(
         0.5 * (1 + 4 / 128**2)
     )
-    embeddings = 2 * 262_144_000
+    wide = 262_144_000 + 32 * 4096 * 8 + 65 * 4096  # embeddings, routers, norms
     fixed = cube.fixed_memory.sel(precision="fp8").item()
-    assert fixed == pytest.approx(
-        (by_hand.MIXTRAL_FIXED - 262_144_000) * (1 + 4 / 128**2) + embeddings
-    )
+    assert fixed == pytest.approx((by_hand.MIXTRAL_FIXED - wide) * (1 + 4 / 128**2) + 2 * wide)
     assert cube.kv_per_token.sel(kv_precision="fp8").item() == by_hand.MIXTRAL_KV / 2

@@ -77,8 +77,7 @@ def test_arithmetic_is_nothing_but_arithmetic(text):
     ],
 )
 def test_a_broken_toml_is_refused(old, new, message, tmp_path):
-    for file in DATA.glob("*.toml"):
-        shutil.copy(file, tmp_path)
+    shutil.copytree(DATA, tmp_path, dirs_exist_ok=True)
     gpu = tmp_path / "gpu.toml"
     gpu.write_text(gpu.read_text().replace(old, new))
     (tmp_path / "specs.nc").write_text("old")

@@ -18,7 +18,7 @@ FIXED = (
     *("state_space_parameters", "norm_parameters", "embedding_parameters"),
 )
 # The published study charges every sequence a constant; it was fitted to the study's averages.
-STUDY_SHARE = "0.01077"
+STUDY_SHARE = 0.01077
 STUDY_SOURCE = f"{STUDY_SHARE} B per parameter and sequence, fitted to the study's averages"
 
 
@@ -34,15 +34,21 @@ class Row:
     config: str
 
     @property
-    def entries(self) -> dict[str, dict[str, str]]:
-        """Fields as the catalogue types them: the arithmetic as text, its source, its status."""
-        found = {
-            name: {"value": count.text, "source": keys or f"every {self.family} model"}
-            for name, (count, keys) in self.fields.items()
-        }
+    def entries(self) -> dict[str, dict]:
+        """Fields as the catalogue holds them: number, arithmetic as text, source, status."""
         total = parameters(self.fields)
-        study = {"value": f"{STUDY_SHARE} * {total}", "source": STUDY_SOURCE, "status": "stand-in"}
-        return {**found, "study_activation": study}
+        study = Count(STUDY_SHARE * total, f"{STUDY_SHARE} * {total}")
+        every = {name: (*found, "exact") for name, found in self.fields.items()}
+        every["study_activation"] = (study, STUDY_SOURCE, "stand-in")
+        return {
+            name: {
+                "number": count.value,
+                "value": count.text,
+                "source": keys or f"every {self.family} model",
+                "status": status,
+            }
+            for name, (count, keys, status) in every.items()
+        }
 
 
 def read(source: object, name: str | None = None, like: str | None = None) -> Row:
@@ -106,7 +112,7 @@ def parameters(found: Mapping[str, tuple[Count, str]]) -> int:
 
 def _named(data: Mapping, family: str) -> str:
     path = data.get("_name_or_path")
-    return path.rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) and path else family
+    return path.rstrip("/").rsplit("/", 1)[-1][:80] if isinstance(path, str) and path else family
 
 
 def _check(c: Config, found: Mapping[str, tuple[Count, str]]) -> None:

@@ -89,11 +89,6 @@ def mlp(width: str, bias: str = "") -> Block:
     return lambda c: gated(c.hidden, c.whole(width), bias=bool(bias) and c.flag(bias))
 
 
-def uniform_mlp(width: str) -> Block:
-    """Gated MLP whose width may be listed once per layer."""
-    return lambda c: gated(c.hidden, c.uniform(width))
-
-
 def biased_mlp(width: str) -> Block:
     """Gated MLP with biases."""
     return lambda c: gated(c.hidden, c.whole(width), bias=True)

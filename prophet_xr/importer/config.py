@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from reprlib import repr as brief
+from reprlib import Repr
 from typing import TYPE_CHECKING
 
 from prophet_xr.errors import SpecError
@@ -19,11 +19,15 @@ MOST_LAYERS = 10_000
 ABSENT = object()
 
 
-def shown(value: object) -> str:
-    """Word a value from a file nobody has checked, in a few characters."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"
-    return brief(value)
+class _Brief(Repr):
+    """A few characters of any value, however deep or long it is."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        bits = x.bit_length()
+        return f"<{bits} bits>" if bits > 128 else repr(x)
+
+
+shown = _Brief().repr
 
 
 def load(source: object) -> Mapping:
@@ -44,6 +48,10 @@ def load(source: object) -> Mapping:
     if not isinstance(data, Mapping):
         raise SpecError(f"config {source}: got {shown(data)}; expected a JSON object")
     return data
+
+
+def _simple(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) <= MOST)
 
 
 class Config:
@@ -119,9 +127,10 @@ class Config:
         value = self.get(name)
         if value is None:
             return None
-        wanted = "" if length is None else f" of {length} values"
-        if not isinstance(value, list) or (length is not None and len(value) != length):
-            raise self.refuse(f"{name}={shown(value)}; expected a list{wanted}")
+        good = isinstance(value, list) and all(map(_simple, value))
+        if not isinstance(value, list) or not good or len(value) != (length or len(value)):
+            wanted = "names or numbers" if length is None else f"{length} names or numbers"
+            raise self.refuse(f"{name}={shown(value)}; expected a list of {wanted}")
         return value
 
     def uniform(self, name: str, low: int = 1) -> int:

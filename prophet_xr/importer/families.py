@@ -181,17 +181,22 @@ def _hunyuan_attention(c: Config) -> Count:
     return Count(first.value + rest.value, f"{first.text} + {rest.text}")
 
 
+def _hunyuan_expert(c: Config) -> list[Shape]:
+    own = "moe_intermediate_size"
+    return b.gated(c.hidden, c.uniform("intermediate_size" if c.get(own) is None else own))
+
+
 hunyuan = Family(
     "hunyuan_v1_moe",
     {
         "num_experts_per_tok": "moe_topk",
-        "expert_width": ("moe_intermediate_size", "intermediate_size"),
         "head_dim": ("head_dim", "attention_head_dim"),
     },
     absent=NO_HEAD_DIM
-    | {"use_cla": False, "use_qk_norm": True, "use_mixed_mlp_moe": True, "mlp_bias": False},
+    | {"use_cla": False, "use_qk_norm": True, "use_mixed_mlp_moe": True}
+    | {"moe_intermediate_size": None},
     attention_norms=b.if_flag("use_qk_norm", b.head_norms),
-    expert=b.uniform_mlp("expert_width"),
+    expert=_hunyuan_expert,
     shared=b.if_flag("use_mixed_mlp_moe", b.shared("num_shared_expert", "intermediate_size")),
     rules={
         "attention_parameters": _hunyuan_attention,
@@ -226,8 +231,12 @@ EVERY = (
         kinds=at.all_full,
         attention_norms=b.if_flag("use_qk_norm", b.wide_norms),
         shared=_uncounted_shared_mlp,
-        notes=(("num_mtp_modules", "The {} multi-token-prediction modules of the checkpoint are "
-                "not counted."),),  # fmt: skip
+        notes=(
+            (
+                "num_mtp_modules",
+                "The {} multi-token-prediction modules of the checkpoint are not counted.",
+            ),
+        ),
     ),
     replace(
         mixtral,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from prophet_xr.importer.config import Config
+from prophet_xr.importer.config import Config, shown
 
 FULL, WINDOWED, LINEAR = "full", "windowed", "linear"
 KINDS = {
@@ -58,12 +58,12 @@ def interleaved(c: Config) -> list[int]:
         return [i for i in range(c.layers) if (i + 1) % step == 0]
     known = {i for i in listed if isinstance(i, int) and 0 <= i < c.layers}
     if len(known) != len(listed):
-        raise c.refuse(f"moe_layers={listed[:20]} is not a set of layers below {c.layers}")
+        raise c.refuse(f"moe_layers={shown(listed)} is not a set of layers below {c.layers}")
     return sorted(known)
 
 
 def between(c: Config) -> list[int]:
-    """Every moe_layer_interval-th layer from the start index to the end index, -1 being the last."""
+    """Every moe_layer_interval-th layer from start to end index, where -1 is the last layer."""
     first = c.whole("moe_layer_start_index", 0)
     last = c.whole("moe_layer_end_index", -1)
     last = c.layers - 1 if last == -1 else last
@@ -100,7 +100,7 @@ def listed_or(rule: Kinds) -> Kinds:
             return rule(c)
         unknown = [t for t in listed if not isinstance(t, str) or t not in KINDS]
         if unknown:
-            raise c.refuse(f"layer_types holds {unknown[0]!r:.80}; known: {', '.join(KINDS)}")
+            raise c.refuse(f"layer_types holds {shown(unknown[0])}; known: {', '.join(KINDS)}")
         return [KINDS[t] for t in listed]
 
     return kinds
@@ -165,5 +165,5 @@ def attention_list(c: Config) -> list[str]:
     """``attn_type_list``: 1 for softmax attention, 0 for lightning attention."""
     listed = c.listed("attn_type_list", c.layers)
     if listed is None or any(t not in (0, 1) for t in listed):
-        raise c.refuse(f"attn_type_list={listed!r:.80}; expected {c.layers} values, 0 or 1")
+        raise c.refuse(f"attn_type_list={shown(listed)}; expected {c.layers} values, 0 or 1")
     return [FULL if t else LINEAR for t in listed]

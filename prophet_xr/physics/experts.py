@@ -59,13 +59,35 @@ def expert_size(expert_parameters, expert_width):
 
 
 @metric("B")
-def fixed_memory(fixed_parameters, embedding_parameters, dense_width, embedding_width):
+def fixed_memory(
+    shared_parameters,
+    shared_width,
+    router_parameters,
+    router_width,
+    attention_parameters,
+    attention_width,
+    dense_parameters,
+    dense_width,
+    state_space_parameters,
+    state_space_width,
+    norm_parameters,
+    norm_width,
+    embedding_parameters,
+    embedding_width,
+):
     """Weights that no policy can evict.
 
-    Embeddings may be stored wider than the rest.
+    Each component in the width the precision gives it.
     """
-    dense = fixed_parameters - embedding_parameters
-    return dense * dense_width + embedding_parameters * embedding_width
+    return (
+        shared_parameters * shared_width
+        + router_parameters * router_width
+        + attention_parameters * attention_width
+        + dense_parameters * dense_width
+        + state_space_parameters * state_space_width
+        + norm_parameters * norm_width
+        + embedding_parameters * embedding_width
+    )
 
 
 @metric("expert")
@@ -75,7 +97,8 @@ def unique_experts(n_experts, top_k, batch, dedup_exponent, power_weight):
     Power law of the study: min(E, k B**a).  Uniform routing: E (1 - (1 - k/E)**B).
     """
     power = min(n_experts, top_k * batch**dedup_exponent)
-    uniform = n_experts * (1.0 - (1.0 - top_k / n_experts) ** batch)
+    share = top_k / n_experts if n_experts > 0 else 0.0
+    uniform = n_experts * (1.0 - (1.0 - share) ** batch)
     return power_weight * power + (1.0 - power_weight) * uniform
 
 
@@ -83,9 +106,9 @@ def unique_experts(n_experts, top_k, batch, dedup_exponent, power_weight):
 def dedup_factor(n_experts, unique_experts):
     """Deduplication factor.
 
-    E / U: experts of a layer over the experts the batch needs.
+    E / U: experts of a layer over the experts the batch needs; NaN for a model without experts.
     """
-    return n_experts / unique_experts
+    return n_experts / unique_experts if unique_experts > 0 else math.nan
 
 
 @metric("expert")

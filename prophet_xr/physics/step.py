@@ -39,7 +39,7 @@ def step_read(
     lookup_parameters,
     embedding_width,
     encoder_parameters,
-    dense_width,
+    attention_width,
     step_expert_memory,
     kv_memory,
 ):
@@ -47,7 +47,7 @@ def step_read(
 
     Fixed weights (less embeddings only looked up and the encoder), distinct experts, KV cache.
     """
-    idle = lookup_parameters * embedding_width + encoder_parameters * dense_width
+    idle = lookup_parameters * embedding_width + encoder_parameters * attention_width
     return fixed_memory - idle + step_expert_memory + kv_memory
 
 
@@ -76,9 +76,9 @@ def gpu_time(compute_time, memory_time, software_floor):
 def reuse(resident_experts, n_experts):
     """Share of expert requests already resident from earlier steps.
 
-    C / E, the share under routing without locality; real traces do better.
+    C / E, the share under routing without locality; real traces do better.  1 without experts.
     """
-    return resident_experts / n_experts
+    return resident_experts / n_experts if n_experts > 0 else 1.0
 
 
 @metric("1")
