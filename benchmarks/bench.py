@@ -11,11 +11,13 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr import importer
 from prophet_xr.engine import cores
 
 AXES = {
@@ -64,6 +66,13 @@ def sweeps():
     print(f"  fill    {store * 1e3:7.1f} ms  engine at {store / engine:.2f} of it")
 
 
+def configs():
+    """Import every config of the catalogue."""
+    files = sorted((Path(__file__).parent.parent / "data" / "configs").glob("*.json"))
+    took = median(lambda: [importer.read(file) for file in files])
+    print(f"import of {len(files)} configs: {took * 1e3:.1f} ms, target 50 ms")
+
+
 def six_axis(data):
     """The same metrics by hand in xarray, on natural dims."""
     cube = px.sweep(
@@ -108,3 +117,4 @@ if __name__ == "__main__":
     print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")
     commands()
     sweeps()
+    configs()

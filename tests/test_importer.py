@@ -330,7 +330,7 @@ def test_a_broken_config_gives_a_sound_row_or_a_refusal(config):
         row = importer.read(config)
     except SpecError as problem:
         message = str(problem)
-        assert len(message.splitlines()) == 1  # noqa: PT017
+        assert len(message.splitlines()) == 1
         return
     found = {name: count.value for name, (count, _) in row.fields.items()}
     for name, value in found.items():

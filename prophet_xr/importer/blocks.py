@@ -94,12 +94,13 @@ def biased_mlp(width: str) -> Block:
     return lambda c: gated(c.hidden, c.whole(width), bias=True)
 
 
-def shared(number: str, width: str) -> Block:
+def shared(number: str, width: str, bias: str = "") -> Block:
     """``number`` shared experts fused into one gated MLP; null means none."""
 
     def shapes(c: Config) -> Shapes:
         count = c.uniform(number, 0) if c.get(number) is not None else 0
-        return gated(c.hidden, count * c.uniform(width)) if count else []
+        biased = bool(bias) and c.flag(bias)
+        return gated(c.hidden, count * c.uniform(width), bias=biased) if count else []
 
     return shapes
 
