@@ -58,13 +58,13 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
     The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
     """
-    with style():
+    with style(), mpl.rc_context({"figure.constrained_layout.use": False}):
         if engine := figure.get_layout_engine():
-            engine.execute(figure)
-    figure.set_layout_engine("none")  # laid out once for both files
-    for kind, metadata in METADATA.items():
-        with replacing(folder / f"{name}.{kind}") as draft, style():
-            figure.savefig(draft, format=kind, metadata=metadata)
+            engine.execute(figure)  # once for both files: an engine, or "none", would draw again
+        figure.set_layout_engine(None)
+        for kind, metadata in METADATA.items():
+            with replacing(folder / f"{name}.{kind}") as draft:
+                figure.savefig(draft, format=kind, metadata=metadata)
 
 
 def wrapped(text: str, width: int) -> str:

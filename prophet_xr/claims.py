@@ -24,6 +24,7 @@ from inspect import formatannotation
 from math import isclose, isnan, nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -32,7 +33,7 @@ from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.registry import BASELINE, QUANTITIES, needed
 
 PROPHET = "prophet"
-POLICIES = {"baseline": BASELINE, "both": [BASELINE, PROPHET]}  # by the end of a quantity's name
+POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
 CUBES = ("published", "verified", "unfitted")
 CONTRADICTION = 0.1
 """Share by which the true architecture may differ from a published number and still agree."""
@@ -147,13 +148,19 @@ def answers(quantities: str, reads: str, title: str = "") -> Callable[[Callable]
 
 def _cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
     """Cells of a quantity that a claim is on, by label."""
-    models = list(claim.model) or None
-    if claim.n_experts:
-        models = cube.model[cube.n_experts.isin(claim.n_experts)].values.tolist()
-    wanted = {"model": models, "gpu": list(claim.gpu) or None, "batch": list(claim.batch) or None}
+    wanted = {"gpu": claim.gpu, "batch": claim.batch, "model": claim.model}
     wanted["policy"] = POLICIES.get(claim.quantity.rpartition("_")[2], PROPHET)
     values = cube[name]
-    return values.sel({d: at for d, at in wanted.items() if at is not None and d in values.dims})
+    at = {d: _positions(cube, d, wanted[d]) for d in map(str, values.dims) if wanted[d]}
+    if claim.n_experts and "model" in values.dims:
+        at["model"] = np.flatnonzero(cube.n_experts.isin(claim.n_experts)).tolist()
+    return values.isel(at)
+
+
+def _positions(cube: xr.Dataset, dim: str, labels: str | tuple) -> int | list[int]:
+    """Positions of labels along a dim; looking them up costs less than a selection by label."""
+    known = cube[dim].values.tolist()
+    return known.index(labels) if isinstance(labels, str) else [known.index(x) for x in labels]
 
 
 def _ends(values: xr.DataArray) -> Found:

@@ -80,6 +80,9 @@ def cli() -> None:
 @OUT
 def study(out: Path) -> None:
     """Regenerate the published study, and what becomes of it under the true architectures."""
+    from prophet_xr import drawing
+
+    drawing.start()  # before our own imports, so that both import at once
     from tqdm import tqdm
 
     from prophet_xr import study as main_job

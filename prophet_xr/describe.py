@@ -131,7 +131,8 @@ def components(data: xr.Dataset) -> list[tuple[str, str, int]]:
     rows = [("Routed experts", text, round(layers * experts * each))] if layers else []
     for name in COMPONENTS:
         if data[name].item():
-            title = QUANTITIES[name].long_name.removeprefix("Parameters of ").capitalize()
+            title = QUANTITIES[name].long_name.removeprefix("Parameters of ")
+            title = title[0].upper() + title[1:]
             rows.append((title, arithmetic(data, name), round(data[name].item())))
     return rows
 

@@ -7,6 +7,10 @@ from prophet_xr.describe import arithmetic, components, number, times
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.tables import markdown
 
+FIELDS = (
+    *("n_layers", "moe_layers", "hidden_size", "n_experts", "top_k", "expert_matrices"),
+    *("expert_parameters", "kv_full", "native_context"),
+)
 KV_PARTS = (
     ("kv_full", "every token"),
     ("kv_windowed", "tokens inside the window"),
@@ -24,7 +28,7 @@ def _cube():
         "kv_memory",
     ]
     every = specs.read("model").model.values.tolist()
-    return sweep(inputs(model=every, gpu="A100-80GB", batch=1), names)
+    return sweep(inputs(model=every, gpu="A100-80GB", batch=1, policy="baseline"), names)[names]
 
 
 def architectures() -> str:
@@ -63,25 +67,13 @@ def architectures() -> str:
 
 def _differences(data, study) -> pd.DataFrame:
     rows = []
-    for field in (
-        "n_layers",
-        "moe_layers",
-        "hidden_size",
-        "n_experts",
-        "top_k",
-        "expert_matrices",
-        "expert_parameters",
-        "kv_full",
-        "native_context",
-    ):
-        for label in study.model.values:
-            true = data[field].sel(model=label).item()
-            counted = study[field].sel(model=label)
-            if abs(true - counted.item()) > 1e-9 * true:
-                status = study[f"{field}_status"].sel(model=label).item()
-                title = data[field].attrs["long_name"]
-                name = data["name"].sel(model=label).item()
-                rows.append([name, title, number(round(counted.item())), status, number(true)])
+    true = data.sel(model=study.model)
+    for field in FIELDS:
+        title = data[field].attrs["long_name"]
+        known = (true["name"], true[field], study[field], study[f"{field}_status"])
+        for name, right, counted, status in zip(*(v.values for v in known), strict=True):
+            if abs(right - counted) > 1e-9 * right:
+                rows.append([name, title, number(round(counted)), status, number(right)])
     heads = ["model", "quantity", "study", "how the study's value is known", "architecture"]
     return pd.DataFrame(rows, columns=heads).sort_values("model", kind="stable")
 

@@ -22,15 +22,20 @@ from prophet_xr.sentences import (
 )
 from prophet_xr.tables import TABLES, markdown
 
+STORY = [
+    *("n_experts", "top_k", "expert_memory", "fixed_memory", "kv_per_token", "max_context"),
+    *("fits", "expert_savings_fraction"),
+]
 HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a section reads: the cubes by name, and the judged claims."""
+    """What a section reads: the cubes by name, the judged claims, the tables by study and name."""
 
     cubes: Mapping[str, xr.Dataset]
     claims: pd.DataFrame
+    tables: Mapping[str, Mapping[str, pd.DataFrame]]
 
     @property
     def published(self) -> xr.Dataset:
@@ -192,24 +197,26 @@ def accounting(m: Material) -> str:
     )
 
 
-def _tables(cube: xr.Dataset) -> str:
+def _tables(frames: Mapping[str, pd.DataFrame]) -> str:
     parts = []
-    for name, make in TABLES.items():
-        title = (make.__doc__ or name).splitlines()[0]
-        parts += [f"### {title}", markdown(make(cube))]
+    for name, frame in frames.items():
+        title = (TABLES[name].__doc__ or name).splitlines()[0]
+        parts += [f"### {title}", markdown(frame)]
     return "\n\n".join(parts)
 
 
 @section("Tables under the study's own constants")
 def published_tables(m: Material) -> str:
     """Show the four tables, published."""
-    return _tables(m.published)
+    return _tables(m.tables["published"])
 
 
 @section("Tables under the true architectures")
 def verified_tables(m: Material) -> str:
     """Show the four tables, verified."""
-    return "A dash is a ratio over a baseline that does not fit.\n\n" + _tables(m.verified)
+    return "A dash is a ratio over a baseline that does not fit.\n\n" + _tables(
+        m.tables["verified"]
+    )
 
 
 @section("Figures")
@@ -290,17 +297,19 @@ def decode(m: Material) -> str:
 @section("Model by model")
 def models(m: Material) -> str:
     """Tell each model's story in both studies."""
-    each = [extension(c.sel(policy="prophet")) for c in (m.published, m.verified)]
-    return "\n\n".join(_model(m, str(label), each) for label in m.verified.model.values)
+    told = {}
+    for study in ("published", "verified"):
+        cube = m.cubes[study]  # of which few variables, since each is selected from per model
+        told[study] = cube[STORY].merge(extension(cube.sel(policy="prophet")), compat="override")
+    return "\n\n".join(_model(told, str(label)) for label in m.verified.model.values)
 
 
-def _model(m: Material, label: str, extensions: list[xr.Dataset]) -> str:
-    p, v = (c.sel(model=label) for c in (m.published, m.verified))
+def _model(told: Mapping[str, xr.Dataset], label: str) -> str:
+    cubes = {study: cube.sel(model=label) for study, cube in told.items()}
+    gpu = {"gpu": "A100-80GB", "batch": 1}
     rows = []
-    for title, cube, every in zip(("published", "verified"), (p, v), extensions, strict=True):
-        prophet, base = cube.sel(policy="prophet"), cube.sel(policy="baseline")
-        each = every.sel(model=label)
-        gpu = {"gpu": "A100-80GB", "batch": 1}
+    for title, cube in cubes.items():
+        base = cube.sel(policy="baseline")
         rows.append(
             [
                 title,
@@ -308,11 +317,11 @@ def _model(m: Material, label: str, extensions: list[xr.Dataset]) -> str:
                 shown(base.expert_memory.isel(batch=0), "GB").item(),
                 shown(base.fixed_memory, "GB").item(),
                 int(cube.kv_per_token),
-                each["mean"].item(),
-                each.median_fitting.item(),
-                int(each.cells_fitting),
-                int(base.max_context.sel(gpu)),
-                int(prophet.max_context.sel(gpu)),
+                cube["mean"].item(),
+                cube.median_fitting.item(),
+                int(cube.cells_fitting),
+                int(base.max_context.sel(**gpu)),
+                int(cube.max_context.sel(**gpu, policy="prophet")),
             ]
         )
     heads = [
@@ -327,6 +336,7 @@ def _model(m: Material, label: str, extensions: list[xr.Dataset]) -> str:
         "A100-80GB, batch 1 [token]",
         "with Prophet [token]",
     ]
+    v = cubes["verified"]
     lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
     return "\n\n".join(lines)
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import forkserver, get_context
 from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
 from prophet_xr import canvas, claims, documents, figures, report, specs, tables
+from prophet_xr.drawing import start
 from prophet_xr.engine import cores
 from prophet_xr.files import replacing
 from prophet_xr.grid import inputs, sweep
@@ -43,6 +43,7 @@ ORDER = [
 ]
 
 Job = tuple[str, Callable[[], None]]
+Frames = dict[str, dict[str, pd.DataFrame]]  # tables by study and name
 
 
 # --- Cubes ---------------------------------------------------------------------------------
@@ -131,8 +132,8 @@ def _data(cube: xr.Dataset, folder: Path) -> None:
     write(folder / "prophet_kv_extension_data.json", records + "\n")
 
 
-def _table(cube: xr.Dataset, folder: Path, name: str) -> None:
-    frame = tables.TABLES[name](cube)
+def _table(cube: xr.Dataset, folder: Path, name: str, made: dict[str, pd.DataFrame]) -> None:
+    frame = made[name] = tables.TABLES[name](cube)
     write(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
     write(folder / f"{name}.md", tables.markdown(frame))
 
@@ -147,10 +148,10 @@ def write_claims(frame: pd.DataFrame, out: Path) -> None:
     write(out / "claims.md", report.claims_document(frame))
 
 
-def _judged(made: Mapping[str, xr.Dataset], out: Path) -> None:
+def _judged(made: Mapping[str, xr.Dataset], out: Path, frames: Frames) -> None:
     frame = claims.judge(made)
     write_claims(frame, out)
-    material = report.Material(made, frame)
+    material = report.Material(made, frame, frames)
     write(out / "PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md", report.report(material))
     write(out / "OPEN_SOURCE_MOE_ARCHITECTURES.md", documents.architectures())
     write(out / "PARAMETER_BREAKDOWN_DETAILED.md", documents.breakdowns())
@@ -178,13 +179,14 @@ def pictures(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
 def texts(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
     """List every other file, in the order they are written."""
     todo: list[Job] = []
-    for study in ("published", "verified"):
+    frames: Frames = {"published": {}, "verified": {}}  # filled by the jobs that write the tables
+    for study, own in frames.items():
         cube, folder = made[study], out / study
         todo.append((f"{study}/data", partial(_data, cube, folder)))
         todo.append((f"{study}/cube.nc", partial(save, cube, folder / "cube.nc")))
-        todo += [(f"{study}/{n}", partial(_table, cube, folder, n)) for n in tables.TABLES]
+        todo += [(f"{study}/{n}", partial(_table, cube, folder, n, own)) for n in tables.TABLES]
     todo.append(("ladder/cube.nc", partial(save, made["ladder"], out / "ladder" / "cube.nc")))
-    todo.append(("claims and reports", partial(_judged, made, out)))
+    todo.append(("claims and reports", partial(_judged, made, out, frames)))
     return todo
 
 
@@ -193,10 +195,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
 
     Figures take most of the time and need nothing but their cube, so other processes draw them.
     """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["prophet_xr.study"])
-    forkserver.ensure_running()  # imports once for all drawing processes, while the sweeps run
-    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=start()) as pool:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder()}
