@@ -30,7 +30,9 @@ import xarray as xr
 
 from prophet_xr import kernels, specs  # noqa: F401  (kernels declares the metrics)
 from prophet_xr.errors import InputError, SpecError, nearest
+from prophet_xr.reduce import ends
 from prophet_xr.registry import BASELINE, QUANTITIES, needed
+from prophet_xr.sentences import four_digits
 
 PROPHET = "prophet"
 POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
@@ -163,28 +165,22 @@ def _positions(cube: xr.Dataset, dim: str, labels: str | tuple) -> int | list[in
     return known.index(labels) if isinstance(labels, str) else [known.index(x) for x in labels]
 
 
-def _ends(values: xr.DataArray) -> Found:
-    """Smallest and largest number, NaN where there is none."""
-    flat = values.values[values.values == values.values]
-    return (float(flat.min()), float(flat.max())) if flat.size else (nan, nan)
-
-
 def _groups(values: xr.DataArray) -> xr.DataArray:
     """Mean over GPUs, batches and models per expert count; a model that never fits counts as 0."""
     return values.mean(["gpu", "batch"]).fillna(0.0).groupby("n_experts").mean()
 
 
 REDUCTIONS: dict[str, Callable[[xr.DataArray], Any]] = {
-    "ends": _ends,
+    "ends": ends,
     "size": lambda v: v.size,
     "mean": lambda v: v.mean(),
     "max": lambda v: v.max(),
-    "positive": lambda v: _ends(v.where(v > 0)),
-    "models": lambda v: _ends(v.mean(["gpu", "batch"])),
-    "groups": lambda v: _ends(_groups(v)),
+    "positive": lambda v: ends(v.where(v > 0)),
+    "models": lambda v: ends(v.mean(["gpu", "batch"])),
+    "groups": lambda v: ends(_groups(v)),
     "best group": lambda v: _groups(v).idxmax("n_experts"),
     "somewhere": lambda v: v.any(["gpu", "batch"]).all(),
-    "saturated": lambda v: _ends(v.batch.where(v >= v.n_experts).min("batch")),
+    "saturated": lambda v: ends(v.batch.where(v >= v.n_experts).min("batch")),
 }
 
 
@@ -230,7 +226,7 @@ def best_batches(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
 def uncapped_experts(cube: xr.Dataset, claim: Claim) -> Found:
     """Distinct experts if there were more: k x the most per routed expert of any model."""
     growth = (cube.unique_experts / cube.top_k).max("model").sel(batch=list(claim.batch))
-    return _ends(growth * _cells(cube, "top_k", claim))
+    return ends(growth * _cells(cube, "top_k", claim))
 
 
 @answers("kv_cache", "kv_per_token")
@@ -249,7 +245,7 @@ def total(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
 def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     """Inner width of an expert: its parameters / (matrices x hidden size)."""
     across = _cells(cube, "expert_matrices", claim) * _cells(cube, "hidden_size", claim)
-    return _ends(_cells(cube, "expert_parameters", claim) / across)
+    return ends(_cells(cube, "expert_parameters", claim) / across)
 
 
 # --- Verdicts ------------------------------------------------------------------------------
@@ -334,23 +330,17 @@ def _verdict(claim: Claim, answer: Answer, found: Numbers) -> str:
     return REPRODUCED if all(_near(claim, found["unfitted"])) else FITTED
 
 
-def _number(value: float) -> str:
-    """Four significant digits, without an exponent."""
-    rounded = float(f"{value:.4g}")
-    return f"{rounded:.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
-
-
 def _shown(found: Found) -> float | str:
     if isnan(found[0]) or isclose(*found, rel_tol=1e-9, abs_tol=1e-12):
         return float(f"{found[0]:.6g}")
-    return "..".join(map(_number, found))
+    return "..".join(map(four_digits, found))
 
 
 def _told(found: Found, claim: Claim) -> str:
     shown, unit = _shown(found), claim.unit.removesuffix(DECIMAL)
     if unit == "bool":
         return "yes" if shown else "no"
-    text = shown if isinstance(shown, str) else _number(shown)
+    text = shown if isinstance(shown, str) else four_digits(shown)
     return text if unit in (*EXACT, "1") else f"{text} {unit}"
 
 
@@ -389,8 +379,8 @@ def _spread(claim: Claim, answer: Answer, cube: xr.Dataset) -> str:
         return ""
     fitting, mean = int(cells.count()), float(cells.fillna(0).mean())
     text = f"the baseline fits in {fitting} of {cells.size} cells"
-    text += f", median {_number(float(cells.median()))}" if fitting else ""
-    text += f", mean {_number(mean)} with 0 for the rest" if 0 < fitting < cells.size else ""
+    text += f", median {four_digits(float(cells.median()))}" if fitting else ""
+    text += f", mean {four_digits(mean)} with 0 for the rest" if 0 < fitting < cells.size else ""
     return f" ({text})"
 
 
@@ -400,9 +390,9 @@ def _moved(claim: Claim, answer: Answer, cubes: Cubes) -> list[str]:
     savings = answer.reads == "expert_savings_fraction"  # in which the size of an expert cancels
     reads = needed(["unique_experts" if savings else answer.reads])
     for q in (QUANTITIES[n] for n in CAUSES if n in reads):
-        (low, high), (true, top) = (_ends(_cells(cubes[n], q.name, claim)) for n in CUBES[:2])
+        (low, high), (true, top) = (ends(_cells(cubes[n], q.name, claim)) for n in CUBES[:2])
         if low == high and true == top and not isclose(low, true, rel_tol=0.01):
             unit = {"B": "GB", "B / expert": "MB"}.get(q.units, "1")
-            change = f"{_number(low / UNITS[unit])} -> {_number(true / UNITS[unit])}"
+            change = f"{four_digits(low / UNITS[unit])} -> {four_digits(true / UNITS[unit])}"
             parts.append(f"{q.long_name}: {change} {unit}".removesuffix(" 1"))
     return parts

@@ -28,6 +28,12 @@ def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
     return (values * scale).assign_attrs({**values.attrs, "units": unit})
 
 
+def ends(values: xr.DataArray) -> tuple[float, float]:
+    """Smallest and largest number, NaN where there is none."""
+    flat = values.values[values.values == values.values]
+    return (float(flat.min()), float(flat.max())) if flat.size else (np.nan, np.nan)
+
+
 def columns(cube: xr.Dataset, split: list[str], single: list[str], policy: str) -> xr.Dataset:
     """Turn the policy axis into columns.
 

@@ -21,6 +21,12 @@ def listed(items: list[str]) -> str:
     return ", ".join(items) if items else "none"
 
 
+def four_digits(value: float) -> str:
+    """Write a number with four significant digits, without an exponent."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
 def gpu_share(cube: xr.Dataset, model: str) -> xr.DataArray:
     """Share of each GPU in the sum behind a model's average extension."""
     cells = cube.kv_extension.sel(model=model, policy="prophet").sum("batch")
