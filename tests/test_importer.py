@@ -167,6 +167,12 @@ def test_jamba_derives_its_rank_and_keeps_a_constant_state():
     assert numbers(mini)["state_size"] == pytest.approx(16.5e6, rel=1e-3)
 
 
+def test_a_jamba_of_one_expert_is_dense():
+    one = numbers(CONFIGS["jamba-1.5-large"], num_experts=1, num_experts_per_tok=1)
+    assert (one["moe_layers"], one["n_experts"], one["router_parameters"]) == (0, 0, 0)
+    assert one["dense_parameters"] == 72 * 3 * 8192 * 24576
+
+
 def test_windows_count_only_where_they_bind():
     mixtral = CONFIGS["mixtral-8x7b"]
     windowed = numbers(mixtral, sliding_window=4096)
@@ -234,12 +240,14 @@ def test_contradictions_are_refused(label, changes, message):
         ("qwen3-next-80b-a3b", "head_dim"),
         ("gpt-oss-20b", "sliding_window"),
         ("jamba-1.5-large", "mamba_d_state"),
+        ("mistral", "sliding_window"),
     ],
 )
 def test_there_are_no_class_defaults(label, key):
-    family = CONFIGS[label]["model_type"]
+    config = {**LLAMA, "model_type": "mistral"} if label == "mistral" else CONFIGS[label]
+    family = config["model_type"]
     with pytest.raises(SpecError, match=f"key '{key}' is missing; family '{family}' needs it"):
-        numbers(without(CONFIGS[label], key))
+        numbers(without(config, key))
 
 
 def test_the_nested_width_of_dbrx_is_no_default():

@@ -93,6 +93,8 @@ VARIANTS = {
         CONFIGS["jamba-1.5-large"], hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
         num_attention_heads=32, mamba_dt_rank="auto"
     ),
+    "jamba, one expert": vary(CONFIGS["jamba-1.5-large"], num_experts=1, num_experts_per_tok=1),
+    "deepseek_v2, MLP biases": vary(CONFIGS["deepseek-v2-lite"], mlp_bias=True),
     "jamba, biased": vary(CONFIGS["jamba-1.5-large"], mamba_proj_bias=True, mamba_conv_bias=False),
     "ernie, biased": vary(
         CONFIGS["ernie-4.5-21b-a3b"], use_bias=True, moe_layer_start_index=3, moe_layer_interval=2,

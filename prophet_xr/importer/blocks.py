@@ -129,9 +129,8 @@ def router(c: Config) -> Shapes:
 
 
 def router_with_gate(c: Config) -> Shapes:
-    """A linear layer, and the gate of the shared expert if there is one."""
-    gate = [(c.hidden, 1)] if c.maybe("shared_expert_intermediate_size", 0) else []
-    return [*router(c), *gate]
+    """A linear layer, and the gate of the shared expert."""
+    return [*router(c), (c.hidden, 1)]
 
 
 def biased_router(c: Config) -> Shapes:

@@ -120,9 +120,9 @@ deepseek = Family(
     shared=b.shared("n_shared_experts", "moe_intermediate_size"),
 )
 
-deepseek_v2 = replace(
+deepseek_v3 = replace(
     deepseek,
-    name="deepseek_v2",
+    name="deepseek_v3",
     attention=b.latent,
     attention_norms=b.latent_norms,
     kv=latent_kv,
@@ -271,9 +271,15 @@ EVERY = (
         attention_norms=b.wide_norms,
     ),
     deepseek,
-    deepseek_v2,
-    replace(deepseek_v2, name="deepseek_v3"),
-    replace(deepseek_v2, name="kimi_k2"),
+    replace(
+        deepseek_v3,
+        name="deepseek_v2",
+        absent={**deepseek.absent, "mlp_bias": False},
+        shared=b.shared("n_shared_experts", "moe_intermediate_size", "mlp_bias"),
+        dense=b.mlp("intermediate_size", "mlp_bias"),
+    ),
+    deepseek_v3,
+    replace(deepseek_v3, name="kimi_k2"),
     glm4_moe,
     Family(
         "dbrx",
@@ -321,7 +327,6 @@ EVERY = (
             LOCAL | {"sliding_window": "attention_chunk_size"},
             absent=OPTIONAL
             | {
-                "head_dim": None,
                 "moe_layers": None,
                 "no_rope_layers": None,
                 "no_rope_layer_interval": 4,
@@ -365,7 +370,13 @@ EVERY = (
     hunyuan,
     replace(hunyuan, name="hunyuan"),
     llama,
-    replace(llama, name="mistral", kinds=at.one_window, absent=NO_HEAD_DIM | {"mlp_bias": False}),
+    replace(
+        llama,
+        name="mistral",
+        absent={k: v for k, v in NO_HEAD_DIM.items() if k != "sliding_window"}
+        | {"mlp_bias": False},  # a class default says 4096, later releases null
+        kinds=at.one_window,
+    ),
     replace(llama, name="granite"),
     replace(
         llama,

@@ -74,7 +74,9 @@ def between(c: Config) -> list[int]:
 
 
 def periodic(c: Config) -> list[int]:
-    """Layers at expert_layer_offset in every expert_layer_period."""
+    """Layers at expert_layer_offset in every expert_layer_period; one expert is a dense MLP."""
+    if c.uniform("num_experts") == 1:
+        return []
     return _at(c, "expert_layer_offset", "expert_layer_period")
 
 

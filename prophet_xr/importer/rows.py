@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 from prophet_xr.importer.config import ABSENT, Config
 from prophet_xr.importer.counts import NOTHING, Count, plain, times, total
 from prophet_xr.importer.families import EVERY, Family
-from prophet_xr.importer.layers import FULL, LINEAR, WINDOWED, nowhere
+from prophet_xr.importer.layers import FULL, LINEAR, WINDOWED
 from prophet_xr.importer.switch import switch
 
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*EVERY, switch)}
 
 
 def _experts(c: Config) -> Count:
-    return NOTHING if c.family.experts_in is nowhere else plain(c.uniform("num_experts"))
+    return plain(c.uniform("num_experts")) if c.moe_layers else NOTHING
 
 
 def _top_k(c: Config) -> Count:
-    if c.family.experts_in is nowhere:
+    if not c.moe_layers:
         return NOTHING
     k, experts = c.uniform("num_experts_per_tok"), c.uniform("num_experts")
     if k > experts:

@@ -104,6 +104,8 @@ switch = Family(
         "n_layers": lambda c: plain(_layers(c, "encoder") + _layers(c, "decoder")),
         "moe_layers": lambda c: plain(_both(c)),
         "decode_moe_layers": lambda c: plain(_sparse(c, "decoder")),
+        "n_experts": lambda c: plain(c.whole("num_experts")),
+        "top_k": lambda c: plain(c.whole("num_experts_per_tok", high=c.whole("num_experts"))),
         "expert_matrices": lambda c: plain(_matrices(c)),
         "expert_parameters": lambda c: times(1, _mlp(c)),
         "router_parameters": lambda c: _router(c, _both(c)),
