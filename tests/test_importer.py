@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -255,6 +257,19 @@ def test_the_nested_width_of_dbrx_is_no_default():
     del dbrx["ffn_config"]["ffn_hidden_size"]
     with pytest.raises(SpecError, match=r"key 'ffn_config.ffn_hidden_size' is missing"):
         numbers(dbrx)
+
+
+def test_qwen3_moe_as_saved_by_newer_libraries():
+    old = CONFIGS["qwen3-30b-a3b"]
+    new = {**old, "num_local_experts": old["num_experts"]}
+    del new["num_experts"]
+    assert importer.read(new).fields["n_experts"][0] == importer.read(old).fields["n_experts"][0]
+
+
+def test_the_importer_stands_alone():
+    code = f"from prophet_xr import importer; print(importer.read({LLAMA!r}).family)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "llama\n", done.stderr
 
 
 def test_like_reads_an_unknown_type_as_a_known_family():

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prophet_xr import schema  # noqa: F401  (declares the fields and their bounds)
 from prophet_xr.errors import SpecError, nearest
 from prophet_xr.importer.config import Config, load, shown
 from prophet_xr.importer.counts import Count

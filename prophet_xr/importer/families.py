@@ -102,6 +102,7 @@ qwen2_moe = Family(
 
 qwen3_moe = Family(
     "qwen3_moe",
+    {"num_experts": ("num_experts", "num_local_experts")},  # as of transformers 5
     absent=NO_HEAD_DIM | QWEN,
     experts_in=at.sparse_step,
     kinds=at.listed_or(at.no_window),

@@ -14,7 +14,8 @@ def _layers(c: Config, stack: str) -> int:
 def _sparse(c: Config, stack: str) -> int:
     """Layers of a stack that hold experts.
 
-    The published classes recompute the step from the two numbers and ignore the stored one.
+    The step follows from the two numbers, as in the classes that the checkpoints were published
+    with.  A stored ``encoder_sparse_step`` is not read: releases differ in whether it rules.
     """
     layers, sparse = _layers(c, stack), c.whole(f"num_sparse_{stack}_layers", 0)
     if sparse > layers:
