@@ -1,8 +1,6 @@
 """Labelled inputs in, labelled cube out."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from math import prod
 
 import numpy as np
 import xarray as xr
@@ -12,9 +10,11 @@ from prophet_xr import (
     kernels,  # noqa: F401  (declares the metrics)
     specs,
 )
+from prophet_xr.checks import check, unique
 from prophet_xr.engine import run
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims, Nest
+from prophet_xr.fuse import Dims
+from prophet_xr.nesting import layout, nests
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
     BASELINE,
@@ -25,10 +25,8 @@ from prophet_xr.registry import (
     fields,
     metrics,
     needed,
-    of,
 )
 
-ROW = 4096  # cells; a row and its scratch stay in the cache of a core
 STUDIES = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
 
@@ -108,7 +106,7 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
         str(label["model"].item()) if isinstance(label, xr.Dataset) else _known(name, label, known)
         for label in labels
     ]
-    _unique(name, found)
+    unique(name, found)
     rows = catalogue.rows(name, study, found, given)
     if STORED in found:
         rows = rows.reindex({name: [*rows[name].values, STORED]})  # filled in once models are known
@@ -153,14 +151,6 @@ def _known(name: str, label: object, known: list[str]) -> str:
     return by_slug[slug]
 
 
-def _unique(name: str, values: Iterable[object]) -> None:
-    seen: set[object] = set()
-    for value in values:
-        if value in seen:
-            raise InputError(f"{name} holds {value!r} twice; expected unique values")
-        seen.add(value)
-
-
 def _numbers(q: Quantity, values: Values) -> xr.Variable:
     """One number, a list that becomes a dimension of its own, or an array with its dims."""
     if isinstance(values, xr.DataArray):
@@ -178,46 +168,8 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
         got = variable.values.tolist()
         raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} in {q.units}")
     if variable.dims == (q.name,):
-        _unique(q.name, variable.values.tolist())
+        unique(q.name, variable.values.tolist())
     return xr.Variable(variable.dims, variable.values, q.attrs)
-
-
-# --- Validation, once ----------------------------------------------------------------------
-
-
-def check(data: xr.Dataset, names: Iterable[str]) -> None:
-    """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
-    for name in names:
-        q = QUANTITIES[name]
-        if name not in data.variables:
-            close = get_close_matches(name, [str(v) for v in data.variables], n=1)
-            hint = f"; is it {close[0]!r}?" if close else ""
-            raise InputError(f"{name} is missing ({q.long_name}, {q.units}){hint}")
-        variable = data.variables[name]
-        if variable.dtype.kind not in "iufb":
-            raise InputError(f"{name} has dtype {variable.dtype}; expected numbers in {q.units}")
-        low, high = q.bounds
-        good = np.isfinite(variable.values) & (variable.values >= low) & (variable.values <= high)
-        if not good.all():
-            raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
-    for dim, size in data.sizes.items():
-        if size == 0:
-            raise InputError(f"{dim} is empty; expected at least one value")
-        if dim in data.coords:
-            _unique(str(dim), data[dim].values.tolist())
-
-
-def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
-    variable = data.variables[q.name]
-    got = variable.values[tuple(index)]
-    at = [
-        f"{d}={data[d].values.tolist()[i]!r}" if d in data.coords else f"{d}[{i}]"
-        for d, i in zip(variable.dims, index, strict=True)
-        if d != q.name
-    ]
-    where = f" at {', '.join(at)}" if at else ""
-    low, high = q.bounds
-    return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
 
 
 # --- Sweep ---------------------------------------------------------------------------------
@@ -279,12 +231,6 @@ def _wanted(names: Iterable[str] | None) -> list[str]:
     return wanted
 
 
-def layout(data: xr.Dataset) -> Dims:
-    """Dims of a cube in order: those that are no axis, then axes as the schema has them."""
-    extra = [str(d) for d in data.dims if d not in QUANTITIES]
-    return (*extra, *(n for n in QUANTITIES if n in data.dims))
-
-
 def _with_baseline(data: xr.Dataset) -> xr.Dataset:
     """Put the baseline row of ``policy`` first, from the catalogue if it was not asked for."""
     if POLICY not in data.variables:
@@ -322,53 +268,3 @@ def _arrays(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarr
     names = [n for n in need if not QUANTITIES[n].formula]
     variables = {n: data.variables[n].transpose(*order, missing_dims="ignore") for n in names}
     return {n: np.require(v.values, np.float64, "C") for n, v in variables.items()}
-
-
-def nests(
-    data: xr.Dataset, need: set[str], wanted: Iterable[str], order: Dims, dtype: str
-) -> list[Nest]:
-    """Split what is needed into nests, one per set of dims, in an order that can be run."""
-    dims_of: dict[str, Dims] = {
-        n: tuple(d for d in order if d in data.variables[n].dims)
-        for n in need
-        if not QUANTITIES[n].formula
-    }
-    strata: dict[Dims, list[Quantity]] = {}
-    for q in metrics():
-        if q.name in need:
-            over = {d for n in q.reads for d in dims_of[n]}
-            dims_of[q.name] = tuple(d for d in order if d in over)
-            strata.setdefault(dims_of[q.name], []).append(q)
-    crossing = {n for dims, qs in strata.items() for q in qs for n in q.reads if dims_of[n] != dims}
-    return [
-        _nest(dims, strata[dims], dims_of, crossing, set(wanted), data.sizes, dtype)
-        for dims in sorted(strata, key=len)
-    ]
-
-
-def _nest(
-    dims: Dims,
-    qs: list[Quantity],
-    dims_of: Mapping[str, Dims],
-    crossing: set[str],
-    wanted: set[str],
-    sizes: Mapping,
-    dtype: str,
-) -> Nest:
-    names = {q.name for q in qs}
-    reads = {n: dims_of[n] for q in qs for n in map(of, q.inputs) if n not in names}
-    stores = {
-        q.name: dtype if q.dtype == "float64" and q.name not in crossing else q.dtype
-        for q in qs
-        if q.name in crossing or q.name in wanted
-    }
-    return Nest(dims, _row(dims, sizes), tuple(qs), reads, stores)
-
-
-def _row(dims: Dims, sizes: Mapping) -> Dims:
-    """Last dims of a nest, as many as fit into `ROW` cells but at least one; never the policy."""
-    inner = dims[dims.index(POLICY) + 1 :] if POLICY in dims else dims
-    row = inner[-1:]
-    while len(row) < len(inner) and prod(sizes[d] for d in inner[-len(row) - 1 :]) <= ROW:
-        row = inner[-len(row) - 1 :]
-    return row

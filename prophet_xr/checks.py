@@ -1,0 +1,54 @@
+"""Inputs are checked once, at the door."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError
+from prophet_xr.registry import QUANTITIES, Quantity
+
+
+def unique(name: str, values: Iterable[object]) -> None:
+    """Raise InputError for the first value that is there twice."""
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            raise InputError(f"{name} holds {value!r} twice; expected unique values")
+        seen.add(value)
+
+
+def check(data: xr.Dataset, names: Iterable[str]) -> None:
+    """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
+    for name in names:
+        q = QUANTITIES[name]
+        if name not in data.variables:
+            close = get_close_matches(name, [str(v) for v in data.variables], n=1)
+            hint = f"; is it {close[0]!r}?" if close else ""
+            raise InputError(f"{name} is missing ({q.long_name}, {q.units}){hint}")
+        variable = data.variables[name]
+        if variable.dtype.kind not in "iufb":
+            raise InputError(f"{name} has dtype {variable.dtype}; expected numbers in {q.units}")
+        low, high = q.bounds
+        good = np.isfinite(variable.values) & (variable.values >= low) & (variable.values <= high)
+        if not good.all():
+            raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
+    for dim, size in data.sizes.items():
+        if size == 0:
+            raise InputError(f"{dim} is empty; expected at least one value")
+        if dim in data.coords:
+            unique(str(dim), data[dim].values.tolist())
+
+
+def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
+    variable = data.variables[q.name]
+    got = variable.values[tuple(index)]
+    at = [
+        f"{d}={data[d].values.tolist()[i]!r}" if d in data.coords else f"{d}[{i}]"
+        for d, i in zip(variable.dims, index, strict=True)
+        if d != q.name
+    ]
+    where = f" at {', '.join(at)}" if at else ""
+    low, high = q.bounds
+    return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
