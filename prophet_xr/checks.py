@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
+import psutil
 import xarray as xr
 
 from prophet_xr.errors import InputError
@@ -52,3 +54,24 @@ def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
     where = f" at {', '.join(at)}" if at else ""
     low, high = q.bounds
     return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
+
+
+def enough_memory(size: int) -> None:
+    """Raise InputError if arrays of so many bytes do not fit into the memory that is free."""
+    free = _free_memory()
+    if size > free:
+        raise InputError(
+            f"the cube takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory is free; "
+            "metrics= keeps fewer, px.summarize stores none, px.sweep_to writes to disk"
+        )
+
+
+def _free_memory() -> int:
+    """Bytes this process can still take, by the machine and by the container it runs in."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):  # no such container, or no limit
+        return free
+    return min(free, max(limit - used, 0))

@@ -19,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
+from prophet_xr import tally
 from prophet_xr.files import replacing
 from prophet_xr.fuse import Dims, Nest, source
 from prophet_xr.registry import POLICY, is_baseline, of
@@ -46,13 +47,52 @@ def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) 
 
     Raises ValueError for an array whose shape or layout is not that of its dims.
     """
+    if _small(nest, sizes, arrays):
+        _walk(nest, sizes, arrays)
+        return
+    count = prod(sizes[d] for d in nest.outer)
+    edges = _edges(count, _shares(nest, sizes))
+    fixed = _arguments(nest, sizes, arrays)
+    _share(_load(source(nest)), [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)])
+
+
+def fold(
+    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
+) -> dict[str, tally.Tally]:
+    """Fill what ``nest`` stores and tally what it folds, on (policy, kept dims in order)."""
+    kept = [d for d in nest.dims if d not in (*nest.over, POLICY)]
+    shape = [sizes.get(POLICY, 1) if POLICY in nest.dims else 1, *(sizes[d] for d in kept)]
+    if _small(nest, sizes, arrays):
+        cells = _walk(nest, sizes, arrays)
+        return {n: tally.of(cells[n].reshape(*shape, -1)) for n in nest.folds}
+    outer = [d for d in nest.outer if d not in nest.over]
+    first = _edges(prod(sizes[d] for d in outer), _shares(nest, sizes))
+    runs = prod(sizes[d] for d in nest.outer if d in nest.over)
+    begin = _edges(runs, -(-_shares(nest, sizes) // (len(first) - 1)))
+    inside = prod(sizes[d] for d in nest.row if d not in nest.over)
+    parts = (len(begin) - 1, first[-1], shape[0], 3, inside)
+    tables = [np.empty(parts, dtype) for _ in nest.folds for dtype in (np.float64, np.int64)]
+    fixed = [*_arguments(nest, sizes, arrays), *tables]
+    jobs = [
+        (*kept_range, *range_, part, *fixed)
+        for kept_range in itertools.pairwise(first)
+        for part, range_ in enumerate(itertools.pairwise(begin))
+    ]
+    _share(_load(source(nest)), jobs)
+    # (part, kept, policy, kind, row) -> (kind, part, policy, kept dims)
+    ordered = [t.transpose(3, 0, 2, 1, 4).reshape(3, parts[0], *shape) for t in tables]
+    pairs = zip(ordered[::2], ordered[1::2], strict=True)
+    return {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
+
+
+def _small(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> bool:
+    """Check the arrays; tell whether walking is quicker than loading a compiled module."""
     for name, dims in [*nest.reads.items(), *((n, nest.dims) for n in nest.stores)]:
         _check(name, arrays[name], tuple(sizes[d] for d in dims))
     for name, dtype in nest.stores.items():
         if arrays[name].dtype != np.dtype(dtype):
             raise ValueError(f"array {name!r}: dtype {arrays[name].dtype}, expected {dtype}")
-    cells = prod(sizes[d] for d in nest.dims)
-    (_walk if cells * len(nest.metrics) <= WALK else _compiled)(nest, sizes, arrays)
+    return prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds)) <= WALK
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -60,8 +100,10 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"array {name!r}: shape {array.shape}, expected {shape}, C-contiguous")
 
 
-def _walk(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
-    """Evaluate cell by cell in plain Python, without numba."""
+def _walk(
+    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Evaluate cell by cell in plain Python, without numba; returns what the nest folds."""
     shape = tuple(sizes[d] for d in nest.dims)
     values: dict[str, np.ndarray] = {}
 
@@ -83,6 +125,8 @@ def _walk(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
         values[q.name] = np.array(cells, q.dtype).reshape(shape)
         if q.name in nest.stores:
             arrays[q.name][...] = values[q.name]
+    counted = spread(nest.where) if nest.where else True
+    return {n: np.where(counted, spread(n), np.nan) for n in nest.folds}
 
 
 def _rows(array: np.ndarray, dims: Dims, row: Dims) -> np.ndarray:
@@ -93,19 +137,29 @@ def _rows(array: np.ndarray, dims: Dims, row: Dims) -> np.ndarray:
     return array
 
 
-def _compiled(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
-    fill = _load(source(nest))
+def _arguments(
+    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
+) -> list[int | np.ndarray]:
+    """Sizes and arrays in the order a compiled nest takes them."""
     reads = [_rows(arrays[n], dims, nest.row) for n, dims in nest.reads.items()]
     stores = [_rows(arrays[n], nest.dims, nest.row) for n in nest.stores]
     if not nest.row:
         stores = [a[..., None] for a in stores]
-    count = prod(sizes[d] for d in nest.outer)
-    cells = prod(sizes[d] for d in nest.dims)
-    shares = min(count, 4 * cores()) if cells > SHARE else 1
-    edges = [count * k // shares for k in range(shares + 1)]
-    fixed = [*(sizes[d] for d in nest.dims), *reads, *stores]
-    jobs = [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)]
-    if shares == 1:
+    return [*(sizes[d] for d in nest.dims), *reads, *stores]
+
+
+def _shares(nest: Nest, sizes: Mapping[str, int]) -> int:
+    """How many jobs are worth their threads."""
+    return 4 * cores() if prod(sizes[d] for d in nest.dims) > SHARE else 1
+
+
+def _edges(count: int, shares: int) -> list[int]:
+    shares = min(count, shares)
+    return [count * k // shares for k in range(shares + 1)]
+
+
+def _share(fill: Callable[..., None], jobs: list[tuple]) -> None:
+    if len(jobs) == 1:
         fill(*jobs[0])
     else:
         list(_pool().map(lambda job: fill(*job), jobs))

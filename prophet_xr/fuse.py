@@ -3,16 +3,18 @@
 A nest covers every metric of one set of dims.  Its text is what a person would write: outer dims
 flattened into one range that threads can share, the policies of a row together with the baseline
 first, and inside one contiguous loop per metric, because a loop with many outputs does not
-vectorise.
+vectorise.  A nest that folds stores nothing: it adds each row to accumulators.
 """
 
 import ast
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from prophet_xr import folding
 from prophet_xr.registry import BASELINE, POLICY, Quantity, is_baseline, of
 
 Dims = tuple[str, ...]
@@ -25,6 +27,8 @@ from numba import njit
 # time to compile, and the loops are the same.
 PLAIN = '@njit(error_model="numpy", inline="always")'
 CACHED = '@njit(error_model="numpy", cache=True, nogil=True)'
+COMPILED = '@njit(error_model="numpy", nogil=True)'
+FOLDING = (folding.empty, folding.add, folding.ends, folding.places_of_ends, folding.settle)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Nest:
     ``row``     the last of ``dims``, collapsed into the innermost loops
     ``reads``   what comes from outside, with its dims
     ``stores``  what goes outside, with the dtype it is stored in
+    ``folds``   what is accumulated instead, over the dims ``over``, which are the last;
+                ``where`` names the flag of the cells that count, ``placed`` asks for the places
+                of the extremes
     """
 
     dims: Dims
@@ -41,6 +48,10 @@ class Nest:
     metrics: tuple[Quantity, ...]
     reads: Mapping[str, Dims]
     stores: Mapping[str, str]
+    folds: tuple[str, ...] = ()
+    over: Dims = ()
+    where: str = ""
+    placed: bool = False
 
     @property
     def outer(self) -> Dims:
@@ -52,23 +63,35 @@ class Nest:
         """Arguments of the formulas, each once."""
         return tuple(dict.fromkeys(n for q in self.metrics for n in q.inputs))
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Quantities that it reads or folds, each once."""
+        return tuple(dict.fromkeys([*map(of, self.arguments), *self.outcomes]))
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """What is folded, and the flag of the cells that count."""
+        return (*self.folds, self.where) if self.where else self.folds
+
 
 @cache
-def function(formula: Callable[..., float], name: str) -> str:
+def function(formula: Callable, name: str, how: str = PLAIN) -> str:
     """Text of a formula without decorators and docstring, after the helpers it needs."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     parts: list[str] = []
     for global_name in formula.__code__.co_names:
         value = formula.__globals__.get(global_name)
-        if inspect.isfunction(value):
+        if inspect.isfunction(value) and value not in FOLDING:
             parts.append(function(value, global_name))
+        elif value is math.inf:
+            parts.append(f"{global_name} = math.inf")
         elif isinstance(value, int | float):
             parts.append(f"{global_name} = {value!r}")
     tree.name, tree.decorator_list = name, []
     if ast.get_docstring(tree):
         tree.body = tree.body[1:]
-    return "\n".join([*parts, PLAIN, ast.unparse(tree)])
+    return "\n".join([*parts, how, ast.unparse(tree)])
 
 
 def _loop(index: str, count: str, body: Iterable[str]) -> list[str]:
@@ -132,11 +155,31 @@ def _compute(nest: Nest, q: Quantity, cell: dict[str, str]) -> tuple[list[str], 
 
 
 def source(nest: Nest) -> str:
-    """Text of the module of a nest: the formulas, then ``fill(begin, end, sizes, arrays)``."""
+    """Text of the module of a nest: the formulas, then ``fill``, the loops over all arrays."""
+    cell, scratch, body = _row(nest)
+    if nest.folds:
+        own, lines = _accumulate(nest, cell)
+        scratch, body = scratch + own, body + lines
+    if POLICY in nest.dims:
+        body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
+    head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
+    count = " * ".join(f"n_{d}" for d in nest.row) or "1"
+    arguments = [*head, *(f"n_{d}" for d in nest.dims)]
+    arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
+    arguments += [f"{kind}_{n}" for n in nest.folds for kind in ("numbers", "places")]
+    formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
+    helpers = [function(f, f.__name__, COMPILED) for f in FOLDING if nest.folds]
+    fill = f"{CACHED}\ndef fill({', '.join(arguments)}):"
+    text = "\n".join([f"n_row = {count}", *scratch, *loops])
+    return "\n".join([HEADER, *formulas, *helpers, fill, textwrap.indent(text, "    "), ""])
+
+
+def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str]]:
+    """How each name is written in a row, the scratch of a row and the loops that compute it."""
     cell: dict[str, str] = {}
     scratch: list[str] = []
     body: list[str] = []
-    for argument in nest.arguments:
+    for argument in dict.fromkeys([*nest.arguments, *nest.outcomes]):
         if of(argument) in nest.reads:
             cell[argument], own, lines = _fetch(nest, argument)
             scratch += own
@@ -145,14 +188,53 @@ def source(nest: Nest) -> str:
         own, lines = _compute(nest, q, cell)
         scratch += own
         body += lines
-    if POLICY in nest.dims:
-        body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
-    split = [f"rest, i_{d} = divmod(rest, n_{d})" for d in reversed(nest.outer)]
-    count = " * ".join(f"n_{d}" for d in nest.row) or "1"
-    fill = [f"n_row = {count}", *scratch]
-    fill += _loop("row", "begin, end", ["rest = row", *split, *body])
-    arguments = ["begin", "end", *(f"n_{d}" for d in nest.dims)]
-    arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
-    formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
-    head = f"{CACHED}\ndef fill({', '.join(arguments)}):"
-    return "\n".join([HEADER, *formulas, head, textwrap.indent("\n".join(fill), "    "), ""])
+    return cell, scratch, body
+
+
+def _split(flat: str, dims: Dims) -> list[str]:
+    return [f"rest = {flat}", *(f"rest, i_{d} = divmod(rest, n_{d})" for d in reversed(dims))]
+
+
+def _shared(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
+    """Head and loops of a nest whose rows are shared out in one range."""
+    return ["begin", "end"], _loop("row", "begin, end", [*_split("row", nest.outer), *body])
+
+
+def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Scratch and lines that add a row of every folded metric to its accumulator."""
+    at = f"i_{POLICY}" if POLICY in nest.dims else "0"
+    policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
+    scratch = ["folded = np.empty(n_row)"]
+    lines: list[str] = []
+    for name in nest.folds:
+        own = f"acc_{name}[{at}], at_{name}[{at}]"
+        scratch += [
+            f"acc_{name} = np.empty(({policies}, 3, n_row))",
+            f"at_{name} = np.empty(({policies}, 3, n_row), np.int64)",
+        ]
+        value = f"{cell[name]} if {cell[nest.where]} else math.nan" if nest.where else cell[name]
+        lines += _loop("j", "n_row", [f"folded[j] = {value}"])
+        ends = f"ends(folded, acc_{name}[{at}])"
+        if nest.placed:
+            ends = f"places_of_ends(folded, {own}, row)"
+        lines += [f"add(folded, {own})", ends]
+    return scratch, lines
+
+
+def _folded(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
+    """Head and loops of a nest that folds: for each kept cell, over all that is folded into it."""
+    kept = tuple(d for d in nest.outer if d not in nest.over)
+    over = tuple(d for d in nest.outer if d in nest.over)
+    width = " * ".join(f"n_{d}" for d in nest.row if d in nest.over) or "1"
+    rows = _loop("row", "begin, end", [*_split("row", over), *body])
+    result = "numbers_{0}[part, kept, p], places_{0}[part, kept, p]"
+    settle = [f"settle(acc_{n}[p], at_{n}[p], {result.format(n)}, {width})" for n in nest.folds]
+    start = [f"empty(acc_{n}[p], at_{n}[p])" for n in nest.folds]
+    policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
+    one = [
+        *_split("kept", kept),
+        *_loop("p", policies, start),
+        *rows,
+        *_loop("p", policies, settle),
+    ]
+    return ["first", "last", "begin", "end", "part"], _loop("kept", "first, last", one)

@@ -1,6 +1,7 @@
 """Labelled inputs in, labelled cube out."""
 
 from collections.abc import Iterable, Mapping
+from math import prod
 
 import numpy as np
 import xarray as xr
@@ -10,10 +11,10 @@ from prophet_xr import (
     kernels,  # noqa: F401  (declares the metrics)
     specs,
 )
-from prophet_xr.checks import check, unique
+from prophet_xr.checks import check, enough_memory, unique
 from prophet_xr.engine import run
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims
+from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import layout, nests
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -176,7 +177,11 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
 
 
 def sweep(
-    data: xr.Dataset, metrics: Iterable[str] | None = None, *, dtype: str = "float64"
+    data: xr.Dataset,
+    metrics: Iterable[str] | None = None,
+    *,
+    dtype: str = "float64",
+    out: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Evaluate metrics on the outer product of the dims of the inputs.
 
@@ -188,6 +193,9 @@ def sweep(
         Names of the metrics to keep; all of them by default.
     dtype
         ``"float32"`` stores real metrics in 4 bytes; the arithmetic stays float64.
+    out
+        A cube of an earlier sweep over the same dims, whose arrays are filled anew; the cube
+        that is returned shares them.  Memory already in use is filled faster than new memory.
 
     Returns
     -------
@@ -197,30 +205,28 @@ def sweep(
     Raises
     ------
     InputError
-        For an unknown metric, or an input that is missing, not finite or out of bounds.
+        For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
+        that does not match, or a cube larger than the memory that is free.
     """
-    wanted = _wanted(metrics)
+    wanted = chosen(metrics)
     if dtype not in ("float64", "float32"):
         raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
     need = needed(wanted)
-    check(data, [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula])
-    full = _with_baseline(data)
-    order = layout(full)
-    arrays = _arrays(full, need, order)
-    made: dict[str, tuple] = {}
+    full = complete(data, need)
+    plan = nests(full, need, wanted, layout(full), dtype)
     sizes = {str(d): n for d, n in full.sizes.items()}
-    for nest in nests(full, need, wanted, order, dtype):
-        shape = [sizes[d] for d in nest.dims]
-        for name, store in nest.stores.items():
-            arrays[name] = np.empty(shape, store)
-            if name in wanted:
-                made[name] = (nest.dims, arrays[name], QUANTITIES[name].attrs)
+    arrays = numbers(full, need, layout(full))
+    reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
+    arrays |= stores(plan, sizes, reused)
+    for nest in plan:
         run(nest, sizes, arrays)
-    cube = _asked(full.assign({n: made[n] for n in QUANTITIES if n in made}), data)
+    made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
+    cube = _asked(full.assign({n: made[n] for n in QUANTITIES if n in wanted}), data)
     return cube.assign_attrs(provenance())
 
 
-def _wanted(names: Iterable[str] | None) -> list[str]:
+def chosen(names: Iterable[str] | None) -> list[str]:
+    """Names of metrics; all of them by default."""
     every = [q.name for q in metrics()]
     if names is None:
         return every
@@ -229,6 +235,46 @@ def _wanted(names: Iterable[str] | None) -> list[str]:
         if name not in every:
             raise InputError(f"metric {name!r} is unknown; {nearest(name, every)}")
     return wanted
+
+
+def complete(data: xr.Dataset, need: set[str]) -> xr.Dataset:
+    """Check the inputs that are needed, and put the baseline row of ``policy`` first."""
+    check(data, [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula])
+    return _with_baseline(data)
+
+
+def numbers(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarray]:
+    """Inputs as C-contiguous float64, dims in order."""
+    names = [n for n in need if not QUANTITIES[n].formula]
+    variables = {n: data.variables[n].transpose(*order, missing_dims="ignore") for n in names}
+    return {n: np.require(v.values, np.float64, "C") for n, v in variables.items()}
+
+
+def stores(
+    plan: list[Nest], sizes: Mapping[str, int], reused: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Arrays that the nests fill: those given, new ones for the rest."""
+    wanted = {
+        name: (tuple(sizes[d] for d in nest.dims), np.dtype(dtype))
+        for nest in plan
+        for name, dtype in nest.stores.items()
+    }
+    for name, array in reused.items():
+        if (array.shape, array.dtype) != wanted[name] or not array.flags.c_contiguous:
+            shape, dtype = wanted[name]
+            raise InputError(
+                f"out={name!r} has shape {array.shape} of {array.dtype}; expected {shape} of "
+                f"{dtype}, with the baseline among the policies"
+            )
+    size = sum(prod(s) * t.itemsize for n, (s, t) in wanted.items() if n not in reused)
+    enough_memory(size)
+    return {n: reused[n] if n in reused else np.empty(*like) for n, like in wanted.items()}
+
+
+def _buffer(out: xr.Dataset, name: str) -> np.ndarray:
+    if name not in out.data_vars or not isinstance(out[name].variable._data, np.ndarray):
+        raise InputError(f"out= has no array of {name!r} in memory; expected the cube of a sweep")
+    return out[name].values
 
 
 def _with_baseline(data: xr.Dataset) -> xr.Dataset:
@@ -261,10 +307,3 @@ def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     asked = data[POLICY].values
     same = cube[POLICY].values.tolist() == asked.tolist()  # a selection would copy every array
     return cube if same else cube.sel({POLICY: asked})
-
-
-def _arrays(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarray]:
-    """Inputs as C-contiguous float64, dims in order."""
-    names = [n for n in need if not QUANTITIES[n].formula]
-    variables = {n: data.variables[n].transpose(*order, missing_dims="ignore") for n in names}
-    return {n: np.require(v.values, np.float64, "C") for n, v in variables.items()}

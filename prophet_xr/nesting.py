@@ -1,14 +1,16 @@
 """What is asked -> the loop nests that compute it, one per set of dims."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 import xarray as xr
 
 from prophet_xr.fuse import Dims, Nest
-from prophet_xr.registry import POLICY, QUANTITIES, Quantity, metrics, of
+from prophet_xr.registry import POLICY, QUANTITIES, Quantity, metrics
 
 ROW = 4096  # cells; a row and its scratch stay in the cache of a core
+FOLDED_ROW = 1024  # with the accumulators of every metric
 
 
 def layout(data: xr.Dataset) -> Dims:
@@ -17,51 +19,89 @@ def layout(data: xr.Dataset) -> Dims:
     return (*extra, *(n for n in QUANTITIES if n in data.dims))
 
 
+def natural(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, Dims]:
+    """Dims of each quantity: of an input its own, of a metric the union of what it reads."""
+    dims_of: dict[str, Dims] = {}
+    for name, q in QUANTITIES.items():
+        if name in need:
+            own = {d for n in q.reads for d in dims_of[n]} if q.formula else data[name].dims
+            dims_of[name] = tuple(d for d in order if d in own)
+    return dims_of
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a reduction asks of the nests: see `prophet_xr.fuse.Nest`."""
+
+    over: Dims
+    where: str = ""
+    placed: bool = False
+
+
 def nests(
-    data: xr.Dataset, need: set[str], wanted: Iterable[str], order: Dims, dtype: str
+    data: xr.Dataset,
+    need: set[str],
+    wanted: Iterable[str],
+    order: Dims,
+    dtype: str,
+    fold: Fold | None = None,
 ) -> list[Nest]:
-    """Split what is needed into nests, one per set of dims, in an order that can be run."""
-    dims_of: dict[str, Dims] = {
-        n: tuple(d for d in order if d in data.variables[n].dims)
-        for n in need
-        if not QUANTITIES[n].formula
-    }
+    """Split what is needed into nests, one per set of dims, in an order that can be run.
+
+    With ``fold``, what is wanted is accumulated instead of stored, on the dims that it shares
+    with the flag that says which cells count.
+    """
+    dims_of = natural(data, need, order)
     strata: dict[Dims, list[Quantity]] = {}
     for q in metrics():
         if q.name in need:
-            over = {d for n in q.reads for d in dims_of[n]}
-            dims_of[q.name] = tuple(d for d in order if d in over)
             strata.setdefault(dims_of[q.name], []).append(q)
     crossing = {n for dims, qs in strata.items() for q in qs for n in q.reads if dims_of[n] != dims}
+    folds: dict[Dims, list[str]] = {}
+    if fold:
+        for name in wanted:
+            parts = [name, fold.where] if fold.where else [name]
+            dims = tuple(d for d in order if any(d in dims_of[n] for n in parts))
+            folds.setdefault(dims, []).append(name)
+            crossing |= {n for n in parts if dims_of[n] != dims}
+    stores = {
+        q.name: dtype if q.dtype == "float64" and q.name not in crossing else q.dtype
+        for q in metrics()
+        if q.name in crossing or (not fold and q.name in wanted)
+    }
     return [
-        _nest(dims, strata[dims], dims_of, crossing, set(wanted), data.sizes, dtype)
-        for dims in sorted(strata, key=len)
+        _nest(dims, strata.get(dims, []), folds.get(dims, []), fold, dims_of, stores, data.sizes)
+        for dims in sorted(strata.keys() | folds.keys(), key=len)
     ]
 
 
 def _nest(
     dims: Dims,
     qs: list[Quantity],
+    folds: list[str],
+    fold: Fold | None,
     dims_of: Mapping[str, Dims],
-    crossing: set[str],
-    wanted: set[str],
+    stores: Mapping[str, str],
     sizes: Mapping,
-    dtype: str,
 ) -> Nest:
     names = {q.name for q in qs}
-    reads = {n: dims_of[n] for q in qs for n in map(of, q.inputs) if n not in names}
-    stores = {
-        q.name: dtype if q.dtype == "float64" and q.name not in crossing else q.dtype
-        for q in qs
-        if q.name in crossing or q.name in wanted
-    }
-    return Nest(dims, _row(dims, sizes), tuple(qs), reads, stores)
+    nest = Nest(
+        dims=dims,
+        row=_row(dims, sizes, FOLDED_ROW if folds else ROW),
+        metrics=tuple(qs),
+        reads={},
+        stores={n: dtype for n, dtype in stores.items() if n in names},
+    )
+    if fold and folds:
+        over = tuple(d for d in dims if d in fold.over)
+        nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
+    return replace(nest, reads={n: dims_of[n] for n in nest.named if n not in names})
 
 
-def _row(dims: Dims, sizes: Mapping) -> Dims:
-    """Last dims of a nest, as many as fit into `ROW` cells but at least one; never the policy."""
+def _row(dims: Dims, sizes: Mapping, cells: int) -> Dims:
+    """Last dims of a nest, as many as fit into so many cells but at least one; never the policy."""
     inner = dims[dims.index(POLICY) + 1 :] if POLICY in dims else dims
     row = inner[-1:]
-    while len(row) < len(inner) and prod(sizes[d] for d in inner[-len(row) - 1 :]) <= ROW:
+    while len(row) < len(inner) and prod(sizes[d] for d in inner[-len(row) - 1 :]) <= cells:
         row = inner[-len(row) - 1 :]
     return row
