@@ -90,22 +90,13 @@ def fixed_memory(
     )
 
 
-@metric(
-    "1",
-    dtype="int64",
-    flags=("possible", "more_slots_than_experts", "fewer_slots_than_top_k"),
-)
-def policy_reason(n_experts, top_k, cache_slots, keep_slots, host_compute):
+@metric("1", dtype="int64", flags=("possible", "more_slots_than_experts"))
+def policy_reason(n_experts, cache_slots, keep_slots):
     """Why the policy cannot exist for the model.
 
-    A cache has at most E slots, and at least k unless the host computes what is missing.
+    A cache of more slots than the layer has experts is none; without experts any will do.
     """
-    if keep_slots > 0 and n_experts > 0:
-        if cache_slots > n_experts:
-            return 1
-        if cache_slots < top_k and host_compute < 1:
-            return 2
-    return 0
+    return 1 if keep_slots > 0 and cache_slots > n_experts > 0 else 0
 
 
 @metric("expert")

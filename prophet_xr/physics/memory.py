@@ -149,14 +149,14 @@ def serves_context(kv_budget, kv_memory):
     dtype="int64",
     flags=(
         *("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
-        *("more_slots_than_experts", "fewer_slots_than_top_k"),
+        "more_slots_than_experts",
     ),
 )
 def reason(memory_budget, fixed_memory, expert_memory, kv_budget, kv_memory, policy_reason):
     """Why the asked context is not served.
 
-    The first of: a policy that cannot exist, the weights alone, activations and predictor, the KV
-    cache at the context.
+    The first of: a cache larger than the layer, the weights alone, activations and predictor, the
+    KV cache at the context.
     """
     if policy_reason > 0:
         return 3 + policy_reason
