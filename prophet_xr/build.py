@@ -117,8 +117,11 @@ def group(file: Path, label: str) -> xr.Dataset:
 def _counted(folder: Path, row: str, entry: dict) -> dict:
     """Fields counted from a model's config.json, under those that the TOML file gives itself."""
     read = importer.read(folder / "configs" / f"{row}.json", entry["name"])
-    status = {"status": entry["status"]} if "status" in entry else {}
-    counted = {name: {**cell, **status} for name, cell in read.entries.items()}
+    status = entry.get("status", "exact")
+    counted = {
+        name: {**cell, "status": status} if cell["status"] == "exact" else cell
+        for name, cell in read.entries.items()
+    }
     words = {"stored_precision": read.stored_precision, "config": read.config}
     return {**words, **counted, **{k: v for k, v in entry.items() if k != "status"}}
 

@@ -23,6 +23,7 @@ def unique(name: str, values: Iterable[object]) -> None:
 
 def check(data: xr.Dataset, names: Iterable[str]) -> None:
     """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
+    names = list(names)
     for name in names:
         q = QUANTITIES[name]
         if name not in data.variables:
@@ -36,6 +37,8 @@ def check(data: xr.Dataset, names: Iterable[str]) -> None:
         good = np.isfinite(variable.values) & (variable.values >= low) & (variable.values <= high)
         if not good.all():
             raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
+    if {"cache_slots", "n_experts"} <= set(names):
+        _slots(data)
     for dim, size in data.sizes.items():
         if size == 0:
             raise InputError(f"{dim} is empty; expected at least one value")
@@ -75,3 +78,20 @@ def _free_memory() -> int:
     except (OSError, ValueError):  # no such container, or no limit
         return free
     return min(free, max(limit - used, 0))
+
+
+def _slots(data: xr.Dataset) -> None:
+    """Refuse a cache that no model of the sweep can have.
+
+    A grid of models x slots has cells with more slots than experts: these are NaN with a reason,
+    see ``policy_reason``.  Slots that exceed the experts of every model they meet are a mistake.
+    """
+    slots, experts = data["cache_slots"].variable, data["n_experts"].variable
+    over = (slots > experts) & (experts > 0)
+    always = over.all([d for d in over.dims if d not in slots.dims])
+    if always.any():
+        at = slots.values[always.transpose(*slots.dims).values].ravel()[0]
+        raise InputError(
+            f"cache_slots={at:g} exceeds the experts of every model it meets; "
+            f"expected at most {experts.values.max():g} (n_experts)"
+        )

@@ -11,7 +11,10 @@ from prophet_xr import schema  # noqa: F401  (declares the fields)
 from prophet_xr.errors import SpecError
 from prophet_xr.registry import LABELLED, fields
 
-STATUSES = ("exact", "datasheet", "measured", "published", "bounded", "inferred", "stand-in")
+STATUSES = (
+    *("exact", "datasheet", "measured", "published", "bounded", "inferred", "stand-in"),
+    "assumed",
+)
 TEXTS = ("source", "status", "arithmetic")  # companions of a field, "<field>_source" and so on
 
 

@@ -14,7 +14,7 @@ from prophet_xr import grid
 from prophet_xr.registry import QUANTITIES
 
 SIZES = {
-    "policy": ["baseline", "prophet", "on_demand"],
+    "policy": ["baseline", "prophet", "lru"],
     "model": ["a", "b"],
     "gpu": ["x", "y", "z"],
     "batch": [1.0, 16.0, 64.0],
@@ -38,7 +38,8 @@ def random_inputs() -> xr.Dataset:
         high = min(high, max(low + 1, 100.0))
         shape = [data.sizes[d] for d in dims]
         data[q.name] = (dims, low + (high - low) * random.random(shape))
-    rows = {"keep_all": [1, 0, 0], "keep_batch": [0, 1, 0], "keep_top_k": [0, 0, 1]}
+    rows = {"keep_all": [1, 0, 0], "keep_batch": [0, 1, 0], "keep_top_k": [0, 0, 0]}
+    rows |= {"keep_slots": [0, 0, 1], "host_compute": [0, 0, 0.3]}
     for name, values in rows.items():
         data[name] = ("policy", np.array(values, float))
     data["nominal_memory"] = ("gpu", [1e8, 2e9, 5e10])
@@ -46,6 +47,9 @@ def random_inputs() -> xr.Dataset:
     data["memory_rate"] = ("gpu", [1e9, 2e9, 3e12])
     data["compute_rate"] = ("gpu", [1e11, 2e12, 1e15])
     data["host_link_rate"] = ("gpu", [1e8, 2e8, 1e11])
+    data["n_experts"] = ("model", [8.0, 64.0])
+    data["top_k"] = ("model", [2.0, 8.0])
+    data["cache_slots"] = 16.0  # more than the experts of one model
     data["attention_parameters"] = ("model", [3e6, 2e8])
     return data.drop_vars("kv_precision", errors="ignore")
 

@@ -19,15 +19,27 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_a_row_from_a_config_is_the_catalogues_own():
-    row = px.spec_from_config(CONFIGS / "mixtral-8x7b.json", "Copy")
-    chosen = {"model": [row, "mixtral-8x7b"], "gpu": "H200", "batch": [1, 16], "context": 4096}
+    row = px.spec_from_config(CONFIGS / "mixtral-8x22b.json", "Copy")
+    chosen = {"model": [row, "mixtral-8x22b"], "gpu": "H200", "batch": [1, 16], "context": 4096}
     cube = px.sweep(px.inputs(**chosen))
-    assert cube.model.values.tolist() == ["copy", "mixtral-8x7b"]
-    assert cube.model_name.values.tolist() == ["Copy", "Mixtral-8x7B"]
+    assert cube.model.values.tolist() == ["copy", "mixtral-8x22b"]
+    assert cube.model_name.values.tolist() == ["Copy", "Mixtral-8x22B"]
     for name in ("total_memory", "step_time", "kv_budget"):
-        mine, theirs = cube[name].sel(model="copy"), cube[name].sel(model="mixtral-8x7b")
+        mine, theirs = cube[name].sel(model="copy"), cube[name].sel(model="mixtral-8x22b")
         xr.testing.assert_equal(mine.drop_vars(["model", "model_name"]), theirs.drop_vars(
             ["model", "model_name"]))  # fmt: skip
+
+
+def test_a_row_from_a_config_assumes_what_no_config_says():
+    row = px.spec_from_config(CONFIGS / "mixtral-8x7b.json", "Copy")
+    assert row.skew.item() == 0
+    assert row.gamma.item() == 1
+    assert row.cache_slots.item() == 2
+    for name in ("skew", "gamma", "reuse_strength", "reuse_exponent", "cache_slots"):
+        assert row[f"{name}_status"].item() == "assumed"
+    known = catalogue.row("model", "mixtral-8x7b")
+    assert known.skew_status.item() == known.reuse_strength_status.item() == "measured"
+    assert catalogue.row("model", "switch-base-128").skew_status.item() == "assumed"
 
 
 def test_a_row_alone_is_a_scalar():

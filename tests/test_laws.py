@@ -1,5 +1,8 @@
 """Laws that hold for any numbers."""
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,23 +17,75 @@ def shape():
     return COUNT.flatmap(lambda e: st.tuples(st.just(e), st.integers(1, e)))
 
 
-@given(ek=shape(), b=COUNT, a=SHARE, w=SHARE)
-def test_distinct_experts_lie_between_top_k_and_all(ek, b, a, w):
+def unique(ek, batch, tokens=1, *, a=1.0, w=0.0, s=0.0, g=1.0):
+    """Distinct experts of a routing law, from the chain of its formulas."""
+    e, k = map(float, ek)
+    scale = kernels.zipf_scale(e, k, s)
+    drawn = kernels.effective_batch(batch, tokens, g, 1.0)
+    return kernels.unique_experts(e, k, batch, tokens, a, w, s, scale, drawn)
+
+
+SKEW = st.floats(0, 2)
+
+
+@given(ek=shape(), b=COUNT, t=COUNT, a=SHARE, w=SHARE, s=SKEW, g=SHARE)
+def test_distinct_experts_lie_between_top_k_and_all(ek, b, t, a, w, s, g):
     e, k = ek
-    u = kernels.unique_experts(e, k, b, a, w)
+    u = unique(ek, b, t, a=a, w=w, s=s, g=g)
     assert k * (1 - 1e-12) <= u <= e * (1 + 1e-12)
 
 
-@given(ek=shape(), b=COUNT, a=SHARE, w=SHARE)
-def test_more_batch_never_needs_fewer_experts(ek, b, a, w):
-    e, k = ek
-    less, more = (kernels.unique_experts(e, k, n, a, w) for n in (b, b + 1))
+@given(ek=shape(), b=COUNT, a=SHARE, w=SHARE, s=SKEW)
+def test_more_batch_never_needs_fewer_experts(ek, b, a, w, s):
+    less, more = (unique(ek, n, a=a, w=w, s=s) for n in (b, b + 1))
     assert more >= less * (1 - 1e-12)
 
 
-@given(e=COUNT, u=st.floats(0, 512), k=COUNT, s=st.floats(0, 64), x=SHARE, y=SHARE, z=SHARE)
-def test_resident_experts_never_exceed_all(e, u, k, s, x, y, z):
-    assert 0 <= kernels.resident_experts(e, u, k, x, y, z, s) <= e
+@given(ek=shape(), b=COUNT, s=SKEW, t=COUNT, g=SHARE)
+def test_skew_and_repetition_never_need_more_experts_than_uniform_routing(ek, b, s, t, g):
+    assert unique(ek, b, t, s=s, g=g) <= unique(ek, b, t) * (1 + 1e-3)
+
+
+@given(ek=shape(), s=SKEW)
+def test_probabilities_of_experts_add_up_to_top_k(ek, s):
+    e, k = ek
+    scale = kernels.zipf_scale(float(e), float(k), s)
+    total = math.fsum(min(1.0, scale * i**-s) for i in range(1, e + 1))
+    assert total == pytest.approx(k, rel=1e-9)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.4, 1.0, 2.0])
+@pytest.mark.parametrize(("e", "k"), [(8, 2), (60, 4), (64, 8), (128, 1), (512, 10)])
+def test_the_blocked_sum_equals_the_full_one(e, k, s):
+    scale = kernels.zipf_scale(float(e), float(k), s)
+    for b in (1, 2, 16, 300, 4096):
+        full = math.fsum(1 - (1 - min(1.0, scale * i**-s)) ** b for i in range(1, e + 1))
+        assert unique((e, k), b, s=s) == pytest.approx(full, rel=2e-4)
+
+
+@given(e=COUNT, x=SHARE, y=SHARE, u=SHARE, b=st.floats(0, 10), a=st.floats(0.01, 3), w=SHARE)
+def test_reuse_rises_from_nothing_to_everything(e, x, y, u, b, a, w):
+    need = 1 + u * (e - 1)
+
+    def reuse(share):
+        return kernels.reuse(share * e, e, need, b, a, w)
+
+    low, high = sorted((x, y))
+    assert reuse(0) == 0
+    assert reuse(1) == 1
+    assert reuse(low) <= reuse(high) + 1e-12
+    assert min(low, low * e / need) * (1 - 1e-12) <= reuse(low) <= min(1, low * e / need) + 1e-12
+
+
+def test_reuse_without_locality_is_chance():
+    assert kernels.reuse(3.0, 7.0, 2.0, 0.0, 1.0, 1.0) == 3 / 7
+    assert kernels.reuse(3.0, 7.0, 2.0, 5.0, 1.0, 0.0) == 3 / 7
+
+
+@given(e=COUNT, u=st.floats(0, 512), k=COUNT, c=COUNT, s=st.floats(0, 64), x=SHARE, y=SHARE)
+def test_resident_experts_never_exceed_all(e, u, k, c, s, x, y):
+    assert 0 <= kernels.resident_experts(e, u, k, c, x, y, y, x, s, 0) <= e
+    assert math.isnan(kernels.resident_experts(e, u, k, c, x, y, y, x, s, 1))
 
 
 KV = st.tuples(
@@ -59,11 +114,12 @@ def test_the_longest_context_fits_and_a_longer_one_does_not(kv, budget, b, c):
         assert size(longest + 2) >= budget * (1 - 1e-9)
 
 
-@given(t=st.floats(0, 1), h=SHARE, r=SHARE, m=st.floats(0, 1e12), p=st.sampled_from([0.0, 1.0]))
-def test_link_traffic_does_not_depend_on_the_predictor(t, h, r, m, p):
+@given(h=SHARE, r=SHARE, m=st.floats(0, 1e12), p=SHARE, c=SHARE)
+def test_link_traffic_does_not_depend_on_the_predictor(h, r, m, p, c):
     now = kernels.in_time(p, h, r)
-    traffic = kernels.link_traffic(kernels.early_traffic(now, r, m), kernels.late_traffic(now, m))
-    assert abs(traffic - (1 - r) * m) <= 1e-9 * max(m, 1)
+    early, late = kernels.early_traffic(now, r, m), kernels.late_traffic(now, m, c)
+    host = kernels.host_read(now, m, c)
+    assert abs(kernels.link_traffic(early, late) + host - (1 - r) * m) <= 1e-9 * max(m, 1)
 
 
 @given(
@@ -73,6 +129,8 @@ def test_link_traffic_does_not_depend_on_the_predictor(t, h, r, m, p):
     rate=st.floats(1e8, 1e12),
 )
 def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
-    exposed = kernels.exposed_time(early, late, gpu, rate, 0.0, 3, 1.0, 10, 5)
+    exposed = kernels.exposed_time(early, late, gpu, rate, 0.0, 3, 1.0, 10, 5, 0.0)
     serial = (early + late) / rate
+    hidden = kernels.hidden_time(early, rate, gpu)
+    assert hidden + exposed == pytest.approx(serial, rel=1e-9, abs=1e-300)
     assert serial - gpu - 1e-9 * serial - 1e-300 <= exposed <= serial * (1 + 1e-9) + 1e-300

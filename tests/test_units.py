@@ -7,7 +7,7 @@ import pint
 import pytest
 
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import memory
+from prophet_xr.physics import memory, routing
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -33,6 +33,7 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     # math.floor refuses a quantity with units; the identity keeps the units and loses nothing else
     monkeypatch.setattr(memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
     monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
+    monkeypatch.setattr(routing, "EXPERT", UNITS.Quantity(1.0, "expert"))
     large = {"kv_budget", "baseline_kv_budget", "memory_budget"}  # the branch that has units
     arguments = [quantity(of(n), 1e6 if n in large else 1.0) for n in q.inputs]
     result = q.formula(*arguments)

@@ -1,4 +1,4 @@
-"""Parameters, their bytes, and the experts that a batch needs and a policy keeps."""
+"""Parameters, their bytes, and the experts that a policy keeps."""
 
 import math
 
@@ -90,35 +90,37 @@ def fixed_memory(
     )
 
 
-@metric("expert")
-def unique_experts(n_experts, top_k, batch, dedup_exponent, power_weight):
-    """Distinct experts a layer needs for one decode batch.
+@metric("1", dtype="int64", flags=("possible", "more_slots_than_experts"))
+def policy_reason(n_experts, cache_slots, keep_slots):
+    """Why the policy cannot exist for the model.
 
-    Power law of the study: min(E, k B**a).  Uniform routing: E (1 - (1 - k/E)**B).
+    A cache of more slots than the layer has experts is none; without experts any will do.
     """
-    power = min(n_experts, top_k * batch**dedup_exponent)
-    share = top_k / n_experts if n_experts > 0 else 0.0
-    uniform = n_experts * (1.0 - (1.0 - share) ** batch)
-    return power_weight * power + (1.0 - power_weight) * uniform
-
-
-@metric("1")
-def dedup_factor(n_experts, unique_experts):
-    """Deduplication factor.
-
-    E / U: experts of a layer over the experts the batch needs; NaN for a model without experts.
-    """
-    return n_experts / unique_experts if unique_experts > 0 else math.nan
+    return 1 if keep_slots > 0 and cache_slots > n_experts > 0 else 0
 
 
 @metric("expert")
-def resident_experts(n_experts, unique_experts, top_k, keep_all, keep_batch, keep_top_k, staging):
+def resident_experts(
+    n_experts,
+    unique_experts,
+    top_k,
+    cache_slots,
+    keep_all,
+    keep_batch,
+    keep_top_k,
+    keep_slots,
+    staging,
+    policy_reason,
+):
     """Experts a layer keeps in GPU memory.
 
-    All E (baseline), the batch's working set U plus staging slots (prophet), or k (on_demand).
+    All E (baseline), the batch's U and staging slots (prophet), k (on_demand) or C slots (lru,
+    cpu_compute); NaN where the policy cannot exist, see policy_reason.
     """
-    kept = keep_all * n_experts + keep_batch * (unique_experts + staging) + keep_top_k * top_k
-    return min(n_experts, kept)
+    if policy_reason > 0:
+        return n_experts * math.nan
+    kept = keep_all * n_experts + keep_batch * (unique_experts + staging)
+    return min(n_experts, kept + keep_top_k * top_k + keep_slots * cache_slots)
 
 
 @metric("B")
@@ -128,6 +130,16 @@ def expert_memory(moe_layers, resident_experts, expert_size):
     layers x resident experts x bytes of one.
     """
     return moe_layers * resident_experts * expert_size
+
+
+@metric("B")
+def host_memory(moe_layers, n_experts, resident_experts, expert_size, host_copy):
+    """Expert weights in host memory.
+
+    layers x (experts not resident + a copy of the resident ones where the policy holds one).
+    """
+    held = n_experts - resident_experts + host_copy * resident_experts
+    return moe_layers * held * expert_size
 
 
 @metric("B")

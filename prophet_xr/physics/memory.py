@@ -120,7 +120,7 @@ def max_context(
     """
     room = kv_budget / batch - state_size - kv_cross * kv_width * encoder_context
     rise = (kv_full + kv_windowed) * kv_width
-    if room <= 0.0:
+    if not room > 0.0:  # NaN too: a policy that cannot exist
         return 0
     if rise * kv_window > room:
         return math.floor(room / rise)
@@ -147,13 +147,19 @@ def serves_context(kv_budget, kv_memory):
 @metric(
     "1",
     dtype="int64",
-    flags=("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
+    flags=(
+        *("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
+        "more_slots_than_experts",
+    ),
 )
-def reason(memory_budget, fixed_memory, expert_memory, kv_budget, kv_memory):
+def reason(memory_budget, fixed_memory, expert_memory, kv_budget, kv_memory, policy_reason):
     """Why the asked context is not served.
 
-    The first of: the weights alone, activations and predictor, the KV cache at the context.
+    The first of: a cache larger than the layer, the weights alone, activations and predictor, the
+    KV cache at the context.
     """
+    if policy_reason > 0:
+        return 3 + policy_reason
     if fixed_memory + expert_memory >= memory_budget:
         return 1
     if kv_budget <= 0:
@@ -177,7 +183,9 @@ def kv_extension(kv_budget, baseline_kv_budget):
 
     How many times longer a context (or larger a batch) fits; NaN where the baseline does not fit.
     """
-    return max(kv_budget, 0.0) / baseline_kv_budget if baseline_kv_budget > 0 else math.nan
+    if not baseline_kv_budget > 0:
+        return math.nan
+    return 0.0 if kv_budget < 0 else kv_budget / baseline_kv_budget  # NaN stays NaN
 
 
 @metric("token", dtype="int64")

@@ -1,0 +1,174 @@
+"""Experts that are not resident: how often, what crosses the host link, and what that costs."""
+
+import math
+
+from prophet_xr.registry import metric
+
+
+@metric("1")
+def reuse(
+    resident_experts, n_experts, unique_experts, reuse_strength, reuse_exponent, reuse_weight
+):
+    """Share of expert requests already resident from earlier steps.
+
+    min(x + (1 - x) (1 - exp(-b x**a)), C / U), x = C / E: chance, and locality b of the model,
+    measured at batch 1 and an upper bound for larger batches.  1 without experts.
+    """
+    if not unique_experts > 0:
+        return 1.0
+    share = resident_experts / n_experts
+    strength = reuse_weight * reuse_strength
+    local = share - (1.0 - share) * math.expm1(-strength * share**reuse_exponent)
+    bound = resident_experts / unique_experts
+    return bound if bound < local else local
+
+
+@metric("1")
+def in_time(prediction, hit_rate, reuse):
+    """Share of expert requests resident when they are needed.
+
+    max(hit rate, reuse); without prediction only reuse.
+    """
+    predicted = prediction * hit_rate
+    return predicted if predicted > reuse else reuse  # NaN stays NaN, which max() would drop
+
+
+@metric("1", dtype="bool")
+def hit_rate_raised(prediction, hit_rate, reuse):
+    """The hit rate is below what residency alone gives, and was raised to it."""
+    return prediction > 0 and prediction * hit_rate < reuse
+
+
+@metric("B")
+def early_traffic(in_time, reuse, step_expert_memory):
+    """Bytes a step prefetches over the host link.
+
+    (in time - reuse) x experts read.
+    """
+    return (in_time - reuse) * step_expert_memory
+
+
+@metric("B")
+def late_traffic(in_time, step_expert_memory, host_compute):
+    """Bytes a step fetches over the host link after they were needed.
+
+    (1 - in time) x experts read, unless the host computes them.
+    """
+    return (1.0 - host_compute) * (1.0 - in_time) * step_expert_memory
+
+
+@metric("B")
+def host_read(in_time, step_expert_memory, host_compute):
+    """Bytes of experts that the host reads to compute them itself.
+
+    (1 - in time) x experts read, where the policy computes misses on the host.
+    """
+    return host_compute * (1.0 - in_time) * step_expert_memory
+
+
+@metric("B")
+def link_traffic(early_traffic, late_traffic):
+    """Bytes a step moves over the host link.
+
+    (1 - reuse) x experts read, whatever the predictor: prediction hides latency, not bytes.
+    """
+    return early_traffic + late_traffic
+
+
+@metric("s")
+def hidden_time(early_traffic, host_link_rate, gpu_time):
+    """Transfer time that passes while the GPU works.
+
+    min(prefetched bytes / link, GPU time).
+    """
+    early = early_traffic / host_link_rate
+    return gpu_time if early > gpu_time else early
+
+
+@metric("s")
+def exposed_time(
+    early_traffic,
+    late_traffic,
+    gpu_time,
+    host_link_rate,
+    copy_latency,
+    expert_matrices,
+    in_time,
+    decode_moe_layers,
+    unique_experts,
+    host_compute,
+):
+    """Transfer time that the GPU waits for.
+
+    What prefetch does not hide, late fetches in series, and a fixed cost per late copy.
+    """
+    unhidden = max(0.0, early_traffic / host_link_rate - gpu_time)
+    missed = (1.0 - host_compute) * (1.0 - in_time) * decode_moe_layers * unique_experts
+    return unhidden + late_traffic / host_link_rate + expert_matrices * missed * copy_latency
+
+
+@metric("s")
+def host_time(host_read, host_memory_rate, memory_rate, memory_time, compute_time):
+    """Time that computing misses on the host adds.
+
+    Their bytes / host memory rate, less what the GPU is spared: it no longer reads them.
+    """
+    spared = min(host_read / memory_rate, max(0.0, memory_time - compute_time))
+    return host_read / host_memory_rate - spared
+
+
+@metric("s")
+def step_time(gpu_time, exposed_time, host_time):
+    """One decode step.
+
+    GPU + exposed transfer + host arithmetic.
+    """
+    return gpu_time + exposed_time + host_time
+
+
+@metric("s")
+def token_time(step_time, tokens):
+    """Time per output token (TPOT).
+
+    Step / tokens of a sequence in it; in speculative verification, as if all were accepted.
+    """
+    return step_time / tokens
+
+
+@metric("1")
+def slowdown(step_time, baseline_step_time):
+    """Decode step over the baseline's.
+
+    As if the baseline fitted; see ``fits``.
+    """
+    return step_time / baseline_step_time
+
+
+@metric("1 / s")
+def throughput(batch, tokens, step_time):
+    """Tokens per second of the batch."""
+    return batch * tokens / step_time
+
+
+@metric("1 / s")
+def throughput_per_gpu(throughput, n_gpus):
+    """Tokens per second and GPU of the plan."""
+    return throughput / n_gpus
+
+
+@metric("1")
+def link_utilization(link_traffic, host_link_rate, step_time):
+    """Share of the step in which bytes cross the host link."""
+    return link_traffic / (host_link_rate * step_time)
+
+
+@metric("1")
+def feasible_hit_rate(reuse, gpu_time, host_link_rate, step_expert_memory):
+    """Largest hit rate the host link sustains without stretching the step.
+
+    min(1, reuse + link x GPU time / experts read); a better prediction buys nothing more.
+    """
+    if not step_expert_memory > 0:
+        return 1.0
+    bound = reuse + host_link_rate * gpu_time / step_expert_memory
+    return 1.0 if bound > 1.0 else bound

@@ -1,0 +1,123 @@
+"""Distinct experts of one step: the study's power law, uniform routing, and measured skew."""
+
+import math
+
+from prophet_xr.registry import metric
+
+EXPERT = 1.0  # expert; ranks and counts are plain numbers inside the sums below
+
+
+@metric("1")
+def routing_skew(skew, skew_scale):
+    """Skew of the routing law.
+
+    The model's s times the scale of the routing row: power and uniform 0, zipf 1.
+    """
+    return skew * skew_scale
+
+
+@metric("1")
+def effective_batch(batch, tokens, gamma, gamma_scale):
+    """Independent tokens that touch as many experts as the step does.
+
+    B t**(1 + scale (g - 1)): tokens of one sequence repeat experts, sequences do not.
+    """
+    return batch * tokens ** (1.0 + gamma_scale * (gamma - 1.0))
+
+
+def first_share(n, k, skew):
+    """Factor l with sum over n ranks of min(1, l i**-skew) = k; 0 without ranks.
+
+    Exact, without root finding: ranks saturate one by one until rank ``rank`` stays below 1.
+    """
+    tail = 0.0
+    rank = 1.0
+    while rank <= n:
+        tail += rank**-skew
+        rank += 1.0
+    left = min(k, n)
+    scale = left / tail if tail > 0.0 else 0.0
+    rank = 1.0
+    head = 1.0
+    while left > 1.0 and scale * head > 1.0 and rank + 1.0 <= n:
+        tail -= head
+        left -= 1.0
+        rank += 1.0
+        head = rank**-skew
+        scale = left / tail
+    return scale
+
+
+@metric("1")
+def zipf_scale(n_experts, top_k, routing_skew):
+    """Scale of the Zipf law of experts.
+
+    l such that the probabilities min(1, l i**-s) of the E experts add up to k.
+    """
+    return first_share(n_experts / EXPERT, top_k / EXPERT, routing_skew)
+
+
+def unused(share, draws):
+    """Probability that an expert of probability ``share`` is in none of ``draws`` tokens."""
+    return math.exp(draws * math.log1p(-share)) if share < 1.0 else 0.0
+
+
+def occupied(n, k, skew, scale, draws):
+    """Expected distinct experts of ``draws`` independent tokens; from k to n.
+
+    Ranks up to max(8, k + 1) one by one; the rest in blocks that grow by half, each by its
+    discrete two-point Gauss rule (exact for cubics): 30 terms at 512 experts, within 0.02 %.
+    """
+    least = min(n, k)
+    if draws <= 1.0:
+        return least
+    if skew <= 0.0:
+        return n * (1.0 - (1.0 - scale) ** draws)
+    left_out = 0.0
+    rank = 1.0
+    done = min(n, max(8.0, k + 1.0))
+    while rank <= done:
+        left_out += unused(scale * rank**-skew, draws)
+        rank += 1.0
+    while done < n:
+        last = min(n, float(math.floor(1.5 * done)))
+        count = last - done
+        middle = done + 0.5 * (count + 1.0)
+        spread = math.sqrt(max(0.0, (count * count - 1.0) / 12.0))
+        left_out += 0.5 * count * unused(scale * (middle - spread) ** -skew, draws)
+        left_out += 0.5 * count * unused(scale * (middle + spread) ** -skew, draws)
+        done = last
+    return max(least, n - left_out)
+
+
+@metric("expert")
+def unique_experts(
+    n_experts,
+    top_k,
+    batch,
+    tokens,
+    dedup_exponent,
+    power_weight,
+    routing_skew,
+    zipf_scale,
+    effective_batch,
+):
+    """Distinct experts a layer needs for one step.
+
+    w min(E, k (B t)**a) + (1 - w) sum of 1 - (1 - min(1, l i**-s))**B_eff over the E ranks.
+    """
+    power = min(n_experts, top_k * (batch * tokens) ** dedup_exponent)
+    if power_weight >= 1.0:  # the sum is not worth its time where it has no weight
+        return power
+    n, k = n_experts / EXPERT, top_k / EXPERT
+    drawn = EXPERT * occupied(n, k, routing_skew, zipf_scale, effective_batch)
+    return power_weight * power + (1.0 - power_weight) * drawn
+
+
+@metric("1")
+def dedup_factor(n_experts, unique_experts):
+    """Deduplication factor.
+
+    E / U: experts of a layer over the experts the batch needs; NaN for a model without experts.
+    """
+    return n_experts / unique_experts if unique_experts > 0 else math.nan
