@@ -40,7 +40,7 @@ def test_selection_by_label_after_a_round_trip(tmp_path):
 def test_flags_carry_their_meanings(cube):
     for name in ("regime", "reason"):
         attrs = cube[name].attrs
-        assert len(attrs["flag_values"]) == len(attrs["flag_meanings"].split()) == 4
+        assert len(attrs["flag_values"]) == len(attrs["flag_meanings"].split()) > 3
 
 
 def test_an_interrupted_save_leaves_the_old_file_whole(cube, tmp_path, monkeypatch):

@@ -59,7 +59,7 @@ def gamma(experts: float, top_k: float, skew: float, curve: Points) -> float:
 
 
 def reuse(points: Points) -> tuple[float, float]:
-    """b and a of r(x) = 1 - (1 - x) exp(-b x**a), by least squares of r.
+    """Strength b and exponent a of r(x) = 1 - (1 - x) exp(-b x**a), by least squares of r.
 
     Gauss-Newton, from the straight line of ln(-ln((1 - r) / (1 - x))) on ln x.
     """

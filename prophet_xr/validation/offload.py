@@ -1,6 +1,6 @@
 """Time per token of offloading engines: predicted against measured, by class of engine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ def computed() -> pd.DataFrame:
     return _frame(rows, found, [1 / r["throughput"] for r in rows])
 
 
-def _frame(rows: Iterable[Mapping], found: np.ndarray, seen: list[float]) -> pd.DataFrame:
+def _frame(rows: list[dict], found: np.ndarray, seen: list[float]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["predicted"] = found
     frame["measured"] = seen
@@ -93,4 +93,4 @@ def _frame(rows: Iterable[Mapping], found: np.ndarray, seen: list[float]) -> pd.
 
 def factor(ratios: pd.Series) -> pd.Series:
     """How many times off, in either direction."""
-    return np.maximum(ratios, 1 / ratios)
+    return ratios.where(ratios >= 1, 1 / ratios)
