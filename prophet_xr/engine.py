@@ -64,7 +64,9 @@ def fold(
     shape = [sizes.get(POLICY, 1) if POLICY in nest.dims else 1, *(sizes[d] for d in kept)]
     if _small(nest, sizes, arrays):
         cells = _walk(nest, sizes, arrays)
-        return {n: tally.of(cells[n].reshape(*shape, -1)) for n in nest.folds}
+        last = [*(d for d in nest.dims if d not in nest.over), *nest.over]
+        axes = [nest.dims.index(d) for d in last]
+        return {n: tally.of(cells[n].transpose(axes).reshape(*shape, -1)) for n in nest.folds}
     outer = [d for d in nest.outer if d not in nest.over]
     first = _edges(prod(sizes[d] for d in outer), _shares(nest, sizes))
     runs = prod(sizes[d] for d in nest.outer if d in nest.over)

@@ -38,7 +38,7 @@ class Nest:
     ``row``     the last of ``dims``, collapsed into the innermost loops
     ``reads``   what comes from outside, with its dims
     ``stores``  what goes outside, with the dtype it is stored in
-    ``folds``   what is accumulated instead, over the dims ``over``, which are the last;
+    ``folds``   what is accumulated instead, over the dims ``over``, which stand together;
                 ``where`` names the flag of the cells that count, ``placed`` asks for the places
                 of the extremes
     """

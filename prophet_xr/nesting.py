@@ -24,7 +24,9 @@ def natural(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, Dims]:
     dims_of: dict[str, Dims] = {}
     for name, q in QUANTITIES.items():
         if name in need:
-            own = {d for n in q.reads for d in dims_of[n]} if q.formula else data[name].dims
+            own = (
+                {d for n in q.reads for d in dims_of[n]} if q.formula else data.variables[name].dims
+            )
             dims_of[name] = tuple(d for d in order if d in own)
     return dims_of
 
@@ -87,7 +89,9 @@ def _nest(
     names = {q.name for q in qs}
     nest = Nest(
         dims=dims,
-        row=_row(dims, sizes, FOLDED_ROW if folds else ROW),
+        row=_row(_alike(dims, fold.over), sizes, FOLDED_ROW)
+        if fold and folds
+        else _row(dims, sizes, ROW),
         metrics=tuple(qs),
         reads={},
         stores={n: dtype for n, dtype in stores.items() if n in names},
@@ -96,6 +100,14 @@ def _nest(
         over = tuple(d for d in dims if d in fold.over)
         nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
     return replace(nest, reads={n: dims_of[n] for n in nest.named if n not in names})
+
+
+def _alike(dims: Dims, over: Dims) -> Dims:
+    """Last dims that are all reduced, with what they are reduced into, or none of them."""
+    if not dims or dims[-1] in over:
+        return dims
+    reduced = [i for i, d in enumerate(dims) if d in over]
+    return dims[reduced[-1] + 1 :] if reduced else dims
 
 
 def _row(dims: Dims, sizes: Mapping, cells: int) -> Dims:

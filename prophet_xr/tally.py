@@ -5,7 +5,6 @@ place of high), the kind along their first axis; a place counts cells in the ord
 """
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 
@@ -45,7 +44,9 @@ def moved(
     places: np.ndarray, sizes: Sequence[int], start: Sequence[int], whole: Sequence[int]
 ) -> np.ndarray:
     """Places within a slab of the given sizes as places within the whole."""
-    at = np.unravel_index(np.clip(places[1:], 0, None), sizes) if prod(sizes) else ()
+    if not sizes:
+        return places
+    at = np.unravel_index(np.clip(places[1:], 0, None), sizes)
     inside = [i + s for i, s in zip(at, start, strict=True)]
-    flat = np.ravel_multi_index(inside, whole) if inside else np.zeros_like(places[1:])
+    flat = np.ravel_multi_index(inside, whole)
     return np.concatenate([places[:1], np.where(places[1:] < 0, -1, flat)])

@@ -1,0 +1,215 @@
+"""The engine against what else fills a grid: a plain fill, numpy, xarray, a Python loop, xyzpy.
+
+All in one run, as medians; what numpy and xarray compute is checked to be equal.
+"""
+
+import itertools
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import prophet_xr as px
+from prophet_xr import kernels, registry
+
+from prophet_xr.engine import cores
+
+METRICS = ["exposed_time", "step_time", "slowdown", "throughput"]
+LOWER = [
+    *("early_traffic", "late_traffic", "host_read", "in_time", "unique_experts"),
+    *("gpu_time", "memory_time", "compute_time"),
+]
+FIELDS = [
+    *("host_link_rate", "memory_rate", "host_memory_rate", "copy_latency", "host_compute"),
+    *("expert_matrices", "decode_moe_layers", "batch", "tokens"),
+]
+OVER = ["batch", "context", "hit_rate", "dedup_exponent"]
+STATS = ["mean", "min", "max", "argmax", "count"]
+
+
+def grid(batches=24, contexts=16, hits=20, exponents=10):
+    """Inputs on six axes beside the policy; 9.8 million cells by default."""
+    return px.inputs(
+        batch=np.arange(1, batches + 1),
+        context=np.geomspace(1024, 131072, contexts).round(),
+        hit_rate=np.linspace(0.5, 1.0, hits),
+        dedup_exponent=np.linspace(0.8, 1.0, exponents),
+    )
+
+
+def cells(data):
+    """Cells of a metric that varies over every axis."""
+    return int(np.prod([data.sizes[d] for d in ("policy", "model", "gpu", *OVER)]))
+
+
+def median(action, repeats=5):
+    """Median seconds of an action, after one run to warm up."""
+    action()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+# --- What else there is ----------------------------------------------------------------------
+
+
+def fill(arrays):
+    """Write arrays with every core, nothing else."""
+    parts = [part for a in arrays for part in np.array_split(a.reshape(-1), cores())]
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(lambda part: part.fill(1.0), parts))
+
+
+def by_hand(values, baseline):
+    """Compute the four metrics from those of fewer axes, with whatever array type they are."""
+    v = values
+    early = v["early_traffic"] / v["host_link_rate"]
+    missed = (1.0 - v["host_compute"]) * (1.0 - v["in_time"])
+    copies = v["expert_matrices"] * missed * v["decode_moe_layers"] * v["unique_experts"]
+    exposed = np.maximum(0.0, early - v["gpu_time"])
+    exposed = exposed + (v["late_traffic"] / v["host_link_rate"] + copies * v["copy_latency"])
+    spare = np.maximum(0.0, v["memory_time"] - v["compute_time"])
+    host = v["host_read"] / v["host_memory_rate"]
+    host = host - np.minimum(v["host_read"] / v["memory_rate"], spare)
+    step = v["gpu_time"] + exposed + host
+    served = v["batch"] * v["tokens"]
+    return {
+        "exposed_time": exposed,
+        "step_time": step,
+        "slowdown": step / baseline(step),
+        "throughput": served / step,
+    }
+
+
+def as_numpy(lower, dims):
+    """Arrays that broadcast against each other: size 1 along the dims they have not."""
+    found = {}
+    for name in (*LOWER, *FIELDS):
+        own = lower[name].transpose(*dims, missing_dims="ignore")
+        sizes = dict(own.sizes)
+        found[name] = own.values.reshape([sizes.get(d, 1) for d in dims])
+    return found
+
+
+def loop(data, count):
+    """Evaluate cell by cell in plain Python into a data frame, as the study did; seconds a cell."""
+    axes = ["policy", "model", "gpu", *OVER]
+    places = itertools.islice(itertools.product(*(range(data.sizes[d]) for d in axes)), count)
+    rows = {n: v for n, v in data.variables.items() if v.dtype.kind in "iuf"}
+    start = time.perf_counter()
+    table = [one_cell(rows, dict(zip(axes, place, strict=True))) for place in places]
+    pd.DataFrame(table)
+    return (time.perf_counter() - start) / len(table)
+
+
+def one_cell(rows, at):
+    """Every metric that the four need, of one cell and of its baseline."""
+    chosen = []
+    for policy in (0, at["policy"]):
+        here = {**at, "policy": policy}
+        own = {n: v.values[tuple(here[d] for d in v.dims)].item() for n, v in rows.items()}
+        base = chosen[0] if chosen else own
+        for q in registry.metrics():
+            if q.name in NEEDED:
+                given = [
+                    base[registry.of(n)] if registry.is_baseline(n) else own[n]
+                    for n in q.inputs
+                ]
+                own[q.name] = getattr(kernels, q.name)(*given)
+        chosen.append(own)
+    return {n: chosen[1][n] for n in METRICS}
+
+
+def combos(data, count):
+    """The same cells through xyzpy; seconds a cell, or None where it is not installed."""
+    try:
+        import xyzpy
+    except ImportError:
+        return None
+    rows = {n: v for n, v in data.variables.items() if v.dtype.kind in "iuf"}
+    axes = ["policy", "model", "gpu", *OVER]
+
+    def cell(**at):
+        return tuple(one_cell(rows, at).values())
+
+    sizes = {d: 1 for d in axes} | {"dedup_exponent": 10, "hit_rate": max(1, count // 10)}
+    runner = xyzpy.Runner(cell, METRICS)
+    start = time.perf_counter()
+    runner.run_combos({d: list(range(n)) for d, n in sizes.items()}, verbosity=0)
+    return (time.perf_counter() - start) / np.prod(list(sizes.values()))
+
+
+NEEDED = registry.needed(METRICS)
+
+
+# --- Rows of the table -----------------------------------------------------------------------
+
+
+def fills(data):
+    """Rows (what, seconds, values, bytes) of everything that fills four arrays of full rank."""
+    count = cells(data) * len(METRICS)
+    lower = px.sweep(data, LOWER)
+    cube = px.sweep(data, METRICS)
+    dims = cube.step_time.dims
+    narrow = px.sweep(data, METRICS, dtype="float32")
+    _same(cube, by_hand(lower, lambda a: a.sel(policy="baseline")))
+    flat = as_numpy(lower, dims)
+    shape = cube.step_time.shape
+    wide = [cube[n].values for n in METRICS]
+    thin = [narrow[n].values for n in METRICS]
+    rows = [
+        ("fill, arrays reused", lambda: fill(wide), 8),
+        ("engine, arrays reused", lambda: px.sweep(data, METRICS, out=cube), 8),
+        ("fill float32, reused", lambda: fill(thin), 4),
+        (
+            "engine float32, reused",
+            lambda: px.sweep(data, METRICS, dtype="float32", out=narrow),
+            4,
+        ),
+        ("fill, fresh arrays", lambda: fill([np.empty(shape) for _ in METRICS]), 8),
+        ("engine, fresh arrays", lambda: px.sweep(data, METRICS), 8),
+        ("engine float32, fresh", lambda: px.sweep(data, METRICS, dtype="float32"), 4),
+        ("numpy broadcasting", lambda: by_hand(flat, lambda a: a[:1]), 8),
+        ("xarray broadcasting", lambda: by_hand(lower, lambda a: a.sel(policy="baseline")), 8),
+    ]
+    return [(what, median(action), count, count * size) for what, action, size in rows]
+
+
+def _same(cube, found):
+    for name, values in found.items():
+        want = cube[name]
+        np.testing.assert_allclose(values.transpose(*want.dims), want, rtol=1e-12)
+
+
+def reductions(data):
+    """Rows of the same statistics with and without storing the arrays."""
+    count = cells(data) * len(METRICS)
+
+    def stored():
+        cube = px.sweep(data, METRICS)
+        for name in METRICS:
+            a = cube[name]
+            a.mean(OVER), a.min(OVER), a.max(OVER), a.argmax(OVER), a.count(OVER)
+
+    rows = [
+        ("summarize", lambda: px.summarize(data, METRICS, OVER, STATS)),
+        ("sweep, then xarray", stored),
+    ]
+    return [(what, median(action, 3), count, 8 * count) for what, action in rows]
+
+
+def growth():
+    """Rows of `summarize` on grids of 10**6 to 10**9 values."""
+    rows = []
+    for batches, hits, exponents in ((4, 6, 10), (40, 6, 10), (100, 24, 10), (100, 48, 50)):
+        data = grid(batches=batches, contexts=8, hits=hits, exponents=exponents)
+        count = cells(data) * len(METRICS)
+        took = median(lambda d=data: px.summarize(d, METRICS, OVER, STATS), 1 + (count < 3e8))
+        rows.append((f"summarize, {count:.1e} values", took, count, 8 * count))
+    return rows

@@ -1,0 +1,27 @@
+"""Pareto fronts: the rows of a table that no other row beats in every column."""
+
+import numpy as np
+
+
+def front(costs: np.ndarray) -> np.ndarray:
+    """Indices of the rows that no row equals or beats in every column, smaller being better.
+
+    Of equal rows the first is kept.  Rows come out ordered by their columns, the first first.
+    """
+    order = np.lexsort(costs.T[::-1])
+    rest = costs[order]
+    kept = []
+    while order.size:
+        # The first in this order is beaten by none; what it beats or equals is dropped.
+        kept.append(order[0])
+        better = (rest < rest[0]).any(1)
+        order, rest = order[better], rest[better]
+    return np.array(kept, np.int64)
+
+
+def beaten(costs: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Rows that one of a few rows equals or beats in every column."""
+    found = np.zeros(len(costs), bool)
+    for row in by:
+        found |= (costs >= row).all(1)
+    return found

@@ -1,0 +1,1 @@
+"""Questions over grids too large to store: the same formulas, reduced slab by slab."""

@@ -1,0 +1,199 @@
+"""The best cells: Pareto fronts, and the cheapest choice that will do."""
+
+from math import prod
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr import pareto
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.fuse import Dims
+from prophet_xr.grid import chosen
+from prophet_xr.provenance import provenance
+from prophet_xr.queries.names import Names, dims_of, flag, label, left, listed
+from prophet_xr.queries.summary import tallies
+from prophet_xr.registry import POLICY, QUANTITIES
+from prophet_xr.slabs import Plan, planned
+
+SCREEN = 32  # rows of a front that a slab is compared with before it is sorted
+
+
+# --- Pareto fronts ---------------------------------------------------------------------------
+
+
+def frontier(
+    data: xr.Dataset,
+    maximise: Names = (),
+    minimise: Names = (),
+    keep: Names = (),
+    *,
+    where: str = "",
+) -> xr.Dataset:
+    """Cells that no other cell beats in every objective.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns.
+    maximise, minimise
+        Names of metrics, at least one in all.
+    keep
+        Dims that get a front for each of their values; all others compete.
+    where
+        A flag, such as ``fits`` or ``serves_context``: only cells where it is true compete.
+
+    Returns
+    -------
+    xr.Dataset
+        The objectives on dim ``point``, with the label of every dim that an objective or the flag
+        varies over.  A cell that holds NaN in an objective does not compete; of cells that are
+        equal in all objectives the first is kept.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, for an unknown dim or flag, and for an objective given twice.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=[1, 4, 16], context=4096)
+    >>> front = px.frontier(data, maximise="throughput", minimise="total_memory")
+    >>> sorted(set(front.policy.values.tolist()))
+    ['baseline', 'prophet']
+    """
+    up, down, keep = chosen(listed(maximise)), chosen(listed(minimise)), dims_of(data, keep)
+    objectives = [*up, *down]
+    if not objectives or len(set(objectives)) < len(objectives):
+        raise InputError(f"objectives are {objectives!r}; expected at least one, each once")
+    flag(where)
+    rest = [str(d) for d in data.dims if d not in keep]
+    plan = planned(data, objectives, rest, where)
+    felt = {d for n in [*objectives, *([where] if where else [])] for d in plan.dims[n]}
+    dims = tuple(d for d in plan.order if d in felt and (d != POLICY or POLICY in data.dims))
+    kept = tuple(d for d in dims if d in keep)
+    signs = np.array([-1.0] * len(up) + [1.0] * len(down))
+    fronts = _fronts(plan, objectives, signs, kept, tuple(d for d in dims if d not in keep), where)
+    order = sorted(fronts)
+    costs = np.concatenate([fronts[k][0] for k in order] or [np.empty((0, signs.size))])
+    places = np.concatenate([fronts[k][1] for k in order] or [np.empty(0, np.int64)])
+    owners = np.repeat(np.array(order, np.int64), [len(fronts[k][1]) for k in order])
+    found = left(data, map(str, data.dims))
+    for name, values in zip(objectives, (costs * signs).T, strict=True):
+        found[name] = ("point", values, QUANTITIES[name].attrs)
+    for group, flat in ((kept, owners), (tuple(d for d in dims if d not in keep), places)):
+        at = np.unravel_index(flat, [data.sizes[d] for d in group]) if group else ()
+        for d, index in zip(group, at, strict=True):
+            found = found.assign_coords({d: ("point", label(data, d, index))})
+    return found.assign_attrs(provenance())
+
+
+def _fronts(
+    plan: Plan, objectives: list[str], signs: np.ndarray, kept: Dims, rest: Dims, where: str
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Costs and places of the front of each kept cell; both places count cells in C order."""
+    size = {**plan.sizes, POLICY: plan.asked.size}
+    fronts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for slab in plan.slabs((), [(*kept, *rest)] * (len(objectives) + 1)):
+        cells = plan.cells(slab, objectives, where)
+        span = {d: slice(0, size[d]) if d == POLICY else slab[d] for d in (*kept, *rest)}
+        shape = {d: part.stop - part.start for d, part in span.items()}
+        columns = [
+            sign
+            * cells[n]
+            .squeeze(_single(cells[n], shape))
+            .set_dims(shape)
+            .values.reshape(prod(shape[d] for d in kept), -1)
+            for n, sign in zip(objectives, signs, strict=True)
+        ]
+        owners = _places(kept, span, size, np.arange(columns[0].shape[0]))
+        for row, owner in enumerate(owners.tolist()):
+            new = np.stack([column[row] for column in columns], 1)
+            at = np.flatnonzero((new == new).all(1))
+            old = fronts.get(owner, (np.empty((0, signs.size)), np.empty(0, np.int64)))
+            screen = old[0][:: max(1, len(old[0]) // SCREEN)]
+            at = at[~pareto.beaten(new[at], screen)]
+            costs = np.concatenate([old[0], new[at]])
+            places = np.concatenate([old[1], _places(rest, span, size, at)])
+            best = pareto.front(costs)
+            fronts[owner] = costs[best], places[best]
+    return fronts
+
+
+def _single(cells: xr.Variable, shape: dict[str, int]) -> list[str]:
+    """The policy, where it is no dim of the inputs."""
+    return [str(d) for d in cells.dims if d not in shape]
+
+
+def _places(
+    dims: Dims, span: dict[str, slice], sizes: dict[str, int], local: np.ndarray
+) -> np.ndarray:
+    """C-order positions within a slab as those within the grid."""
+    if not dims:
+        return local
+    at = np.unravel_index(local, [span[d].stop - span[d].start for d in dims])
+    inside = [i + span[d].start for i, d in zip(at, dims, strict=True)]
+    return np.asarray(np.ravel_multi_index(inside, [sizes[d] for d in dims]))
+
+
+# --- The cheapest choice ---------------------------------------------------------------------
+
+
+def cheapest(
+    data: xr.Dataset,
+    over: Names = "gpu",
+    *,
+    cost: str = "usable_memory",
+    where: str = "serves_context",
+) -> xr.Dataset:
+    """Choose the least of a cost among the cells that will do.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns.
+    over
+        Dims to choose from, such as ``gpu`` or ``plan``.
+    cost
+        An input or a metric: ``usable_memory`` finds the smallest GPU, ``n_gpus`` the smallest
+        plan.
+    where
+        The flag of the cells that will do.
+
+    Returns
+    -------
+    xr.Dataset
+        One variable per dim of ``over`` with the label chosen (of equal costs the first), empty
+        or NaN where nothing will do; ``cost``; and ``count``, how many will do.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, and for an unknown dim, cost or flag.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> data = px.inputs(model="mixtral-8x7b", gpu=["H200", "B200"], batch=1, context=4096)
+    >>> px.cheapest(data).gpu.sel(policy="baseline").item()
+    'H200'
+    """
+    names = dims_of(data, over)
+    numbers = [n for n, q in QUANTITIES.items() if n in data.variables or q.formula]
+    if cost not in numbers or QUANTITIES[cost].dtype == "bool":
+        raise InputError(f"cost={cost!r} is no number; {nearest(cost, numbers)}")
+    flag(where)
+    plan = planned(data, [cost], names, where, placed=True)
+    found = tallies(plan, [cost], names, POLICY in data.dims)[cost]
+    some = found.places[0] > 0
+    result = left(data, names)
+    if found.over:
+        at = np.unravel_index(
+            np.clip(found.places[1], 0, None), [data.sizes[d] for d in found.over]
+        )
+        for d, index in zip(found.over, at, strict=True):
+            result[d] = (found.dims, label(data, d, index, some))
+    least = np.where(some, found.numbers[1], np.nan)
+    result["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
+    result["count"] = (found.dims, found.places[0], {"long_name": f"Cells that meet {where}"})
+    return result.assign_attrs(provenance())

@@ -1,0 +1,49 @@
+"""What the queries share: names checked at the door, labels on the way out."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.registry import QUANTITIES
+
+Names = str | Iterable[str]
+
+
+def listed(values: Names) -> list[str]:
+    """One name or several as a list."""
+    return [values] if isinstance(values, str) else list(values)
+
+
+def dims_of(data: xr.Dataset, names: Names) -> list[str]:
+    """Names of dims, each of which the inputs have."""
+    known = [str(d) for d in data.dims]
+    for name in (asked := listed(names)):
+        if name not in known:
+            raise InputError(f"{name!r} is no dimension of the inputs; {nearest(name, known)}")
+    return asked
+
+
+def flag(where: str) -> None:
+    """Raise InputError for a condition that is no flag."""
+    flags = [n for n, q in QUANTITIES.items() if q.dtype == "bool"]
+    if where and where not in flags:
+        raise InputError(f"where={where!r} is no flag; {nearest(where, flags)}")
+
+
+def left(data: xr.Dataset, dims: Iterable[str]) -> xr.Dataset:
+    """Coordinates that remain when dims are gone."""
+    rest = data.drop_dims(dims)
+    return rest.drop_vars(rest.data_vars)
+
+
+def label(
+    data: xr.Dataset, dim: str, index: np.ndarray, some: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels of a dim by their index; NaN, or an empty text, where there is none."""
+    labels = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
+    found = labels[index]
+    if some is None or some.all():
+        return found
+    return np.where(some, found, np.nan if labels.dtype.kind in "iuf" else "")

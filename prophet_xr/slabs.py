@@ -1,0 +1,166 @@
+"""A grid in slabs: each is a part of every axis but the policy, evaluated in bounded memory."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import prod
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from prophet_xr import engine, grid, tally
+from prophet_xr.fuse import Dims, Nest
+from prophet_xr.nesting import FOLDED_ROW, Fold, layout, natural, nests
+from prophet_xr.registry import POLICY, needed
+
+FEW = 4 * FOLDED_ROW  # cells; fewer are reduced row upon row, not along a row,
+LONG = 64  # cells; if a row is so long
+SCRATCH = 48 * 2**20  # bytes; what the nests of one slab store, beside what they accumulate
+
+Slab = Mapping[str, slice]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Nests, what they read, and how to run them on a part of the grid.
+
+    ``full``    the inputs with the baseline first, ``asked`` the rows of policy that were meant
+    ``order``   its dims as the nests have them, the policy first
+    ``dims``    those of every quantity
+    """
+
+    full: xr.Dataset
+    asked: np.ndarray
+    order: Dims
+    dims: Mapping[str, Dims]
+    nests: list[Nest]
+    arrays: Mapping[str, np.ndarray]
+    buffers: dict[str, np.ndarray]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each dim of the grid."""
+        return {str(d): n for d, n in self.full.sizes.items()}
+
+    def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
+        """Cut the grid until what is stored of a slab, and arrays ``together``, fit SCRATCH."""
+        stored = [nest.dims for nest in self.nests for _ in nest.stores]
+        pieces = _pieces(self.sizes, [*stored, *together], {POLICY, *uncut})
+        edges = {
+            d: [n * i // pieces[d] for i in range(pieces[d] + 1)] for d, n in self.sizes.items()
+        }
+        for parts in product(*(pairwise(edges[d]) for d in self.order)):
+            yield {d: slice(*part) for d, part in zip(self.order, parts, strict=True)}
+
+    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, tally.Tally]]:
+        """What the nests store on a slab, and what they fold.
+
+        The arrays are overwritten by the next call.
+        """
+        here = lengths(slab)
+        arrays = {
+            name: np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
+            if self.dims[name]
+            else array
+            for name, array in self.arrays.items()
+        }
+        folded: dict[str, tally.Tally] = {}
+        for nest in self.nests:
+            shape = [here[d] for d in nest.dims]
+            arrays |= {n: self._buffer(n, shape, dtype) for n, dtype in nest.stores.items()}
+            if nest.folds:
+                tallies = engine.fold(nest, here, arrays)
+                # Along the dims that a nest has not, it is counted once: with their first slab.
+                if not any(slab[d].start for d in self.order if d not in nest.dims):
+                    folded |= tallies
+            else:
+                engine.run(nest, here, arrays)
+        return arrays, folded
+
+    def _buffer(self, name: str, shape: list[int], dtype: str) -> np.ndarray:
+        """Memory of a former slab, if there is enough of it: new memory is slower to fill."""
+        size = prod(shape)
+        if name not in self.buffers or self.buffers[name].size < size:
+            self.buffers[name] = np.empty(size, dtype)
+        return self.buffers[name][:size].reshape(shape)
+
+    def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
+        """Quantities on a slab in float64, of the policies asked for; NaN where no cell counts."""
+        arrays, _ = self.run(slab)
+        found = {n: self._asked(n, arrays[n]) for n in names}
+        if where:
+            flag = self._asked(where, arrays[where])
+            return {n: _masked(v, flag, self.order) for n, v in found.items()}
+        return {n: v.astype(np.float64) for n, v in found.items()}
+
+    def _asked(self, name: str, array: np.ndarray) -> xr.Variable:
+        variable = xr.Variable(self.dims[name], array)
+        return variable.isel({POLICY: self.asked}) if POLICY in variable.dims else variable
+
+
+def planned(
+    data: xr.Dataset, wanted: Iterable[str], over: Iterable[str], where: str = "", **fold: bool
+) -> Plan:
+    """Plan a reduction over dims; with ``placed=`` given, the nests accumulate what is wanted."""
+    names = [*wanted, where] if where else list(wanted)
+    need = needed(names)
+    full = grid.complete(data, need)
+    rest = [d for d in layout(full) if d != POLICY]
+    reduced = tuple(d for d in rest if d in over)
+    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
+    folding = Fold(reduced, where, **fold) if fold else None
+    made = nests(full, need, wanted if folding else names, order, "float64", folding)
+    return Plan(
+        full=full,
+        asked=full.get_index(POLICY).get_indexer(pd.Index(np.atleast_1d(data[POLICY].values))),
+        order=order,
+        dims=natural(full, need, order),
+        nests=made,
+        arrays=grid.numbers(full, need, order),
+        buffers={},
+    )
+
+
+def _nested(full: xr.Dataset, kept: list[str], over: Dims) -> Dims:
+    """Dims with the reduced ones last, or before the last kept ones if few cells become one.
+
+    A row that is reduced along itself is settled once for every kept cell: dear if that is often.
+    """
+    inner: list[str] = []
+    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= FOLDED_ROW:
+        inner.insert(0, kept.pop())
+    beside = prod(full.sizes[d] for d in inner) >= LONG
+    few = prod(full.sizes[d] for d in over) < FEW
+    return (*kept, *over, *inner) if few and beside else (*kept, *inner, *over)
+
+
+def lengths(slab: Slab) -> dict[str, int]:
+    """Length of each dim of a slab."""
+    return {d: part.stop - part.start for d, part in slab.items()}
+
+
+def _masked(values: xr.Variable, flag: xr.Variable, order: Dims) -> xr.Variable:
+    dims = [d for d in order if d in (*values.dims, *flag.dims)]
+    return values.where(flag).transpose(*dims)
+
+
+def _pieces(sizes: Mapping[str, int], stored: list[Dims], uncut: set[str]) -> dict[str, int]:
+    """Into how many parts each dim is cut: the longest of the largest array in two, again."""
+    pieces = dict.fromkeys(sizes, 1)
+
+    def size(dims: Dims) -> int:
+        return 8 * prod(-(-sizes[d] // pieces[d]) for d in dims)
+
+    while sum(map(size, stored)) > SCRATCH:
+        cut = [
+            (size(dims), -(-sizes[d] // pieces[d]), d)
+            for dims in stored
+            for d in dims
+            if d not in uncut and pieces[d] < sizes[d]
+        ]
+        if not cut:
+            return pieces
+        largest = max(cut)[2]
+        pieces[largest] = min(2 * pieces[largest], sizes[largest])
+    return pieces
