@@ -10,11 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 import prophet_xr as px
 from prophet_xr import kernels, registry
-
 from prophet_xr.engine import cores
 
 METRICS = ["exposed_time", "step_time", "slowdown", "throughput"]
@@ -118,8 +116,7 @@ def one_cell(rows, at):
         for q in registry.metrics():
             if q.name in NEEDED:
                 given = [
-                    base[registry.of(n)] if registry.is_baseline(n) else own[n]
-                    for n in q.inputs
+                    base[registry.of(n)] if registry.is_baseline(n) else own[n] for n in q.inputs
                 ]
                 own[q.name] = getattr(kernels, q.name)(*given)
         chosen.append(own)

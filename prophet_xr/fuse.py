@@ -156,12 +156,13 @@ def _compute(nest: Nest, q: Quantity, cell: dict[str, str]) -> tuple[list[str], 
 
 def source(nest: Nest) -> str:
     """Text of the module of a nest: the formulas, then ``fill``, the loops over all arrays."""
-    cell, scratch, body = _row(nest)
+    cell, scratch, before, body = _row(nest)
     if nest.folds:
         own, lines = _accumulate(nest, cell)
         scratch, body = scratch + own, body + lines
     if POLICY in nest.dims:
         body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
+    body = before + body
     head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
     count = " * ".join(f"n_{d}" for d in nest.row) or "1"
     arguments = [*head, *(f"n_{d}" for d in nest.dims)]
@@ -174,21 +175,26 @@ def source(nest: Nest) -> str:
     return "\n".join([HEADER, *formulas, *helpers, fill, textwrap.indent(text, "    "), ""])
 
 
-def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str]]:
-    """How each name is written in a row, the scratch of a row and the loops that compute it."""
+def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str], list[str]]:
+    """How each name is written in a row, its scratch, and the loops that compute it.
+
+    The loops come in two: what is the same for every policy, and the rest.
+    """
     cell: dict[str, str] = {}
     scratch: list[str] = []
+    before: list[str] = []
     body: list[str] = []
     for argument in dict.fromkeys([*nest.arguments, *nest.outcomes]):
         if of(argument) in nest.reads:
             cell[argument], own, lines = _fetch(nest, argument)
             scratch += own
-            body += lines
+            alike = is_baseline(argument) or POLICY not in nest.reads[of(argument)]
+            (before if alike else body).extend(lines)
     for q in nest.metrics:
         own, lines = _compute(nest, q, cell)
         scratch += own
         body += lines
-    return cell, scratch, body
+    return cell, scratch, before, body
 
 
 def _split(flat: str, dims: Dims) -> list[str]:

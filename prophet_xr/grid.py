@@ -288,6 +288,8 @@ def _with_baseline(data: xr.Dataset) -> xr.Dataset:
             data[names].drop_vars(POLICY).expand_dims({POLICY: [label]})
         )
     labels = data[POLICY].values.tolist()
+    if labels[0] == BASELINE:
+        return data
     if BASELINE in labels:
         return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})
     row = specs.rows(POLICY).sel({POLICY: BASELINE})

@@ -10,6 +10,7 @@ from prophet_xr.fuse import Dims, Nest
 from prophet_xr.registry import POLICY, QUANTITIES, Quantity, metrics
 
 ROW = 4096  # cells; a row and its scratch stay in the cache of a core
+START = 300  # cells that could be spread in the time that a row takes to begin
 FOLDED_ROW = 1024  # with the accumulators of every metric
 
 
@@ -89,17 +90,18 @@ def _nest(
     names = {q.name for q in qs}
     nest = Nest(
         dims=dims,
-        row=_row(_alike(dims, fold.over), sizes, FOLDED_ROW)
-        if fold and folds
-        else _row(dims, sizes, ROW),
+        row=(),
         metrics=tuple(qs),
         reads={},
         stores={n: dtype for n, dtype in stores.items() if n in names},
     )
+    inner, cells = dims, ROW
     if fold and folds:
         over = tuple(d for d in dims if d in fold.over)
         nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
-    return replace(nest, reads={n: dims_of[n] for n in nest.named if n not in names})
+        inner, cells = _alike(dims, over), FOLDED_ROW
+    reads = {n: dims_of[n] for n in nest.named if n not in names}
+    return replace(nest, reads=reads, row=_row(inner, sizes, cells, reads.values()))
 
 
 def _alike(dims: Dims, over: Dims) -> Dims:
@@ -110,10 +112,19 @@ def _alike(dims: Dims, over: Dims) -> Dims:
     return dims[reduced[-1] + 1 :] if reduced else dims
 
 
-def _row(dims: Dims, sizes: Mapping, cells: int) -> Dims:
-    """Last dims of a nest, as many as fit into so many cells but at least one; never the policy."""
+def _row(dims: Dims, sizes: Mapping, cells: int, reads: Iterable[Dims]) -> Dims:
+    """Last dims of a nest, at most so many cells but at least one dim; never the policy.
+
+    Of the rows that can be chosen the cheapest: what varies over only a part of a row has to be
+    spread over it, cell by cell, and a short row pays its start with few cells.
+    """
     inner = dims[dims.index(POLICY) + 1 :] if POLICY in dims else dims
-    row = inner[-1:]
-    while len(row) < len(inner) and prod(sizes[d] for d in inner[-len(row) - 1 :]) <= cells:
-        row = inner[-len(row) - 1 :]
-    return row
+    if not inner:
+        return ()
+
+    def cost(row: Dims) -> float:
+        spread = sum(bool({*own} & {*row}) and not {*row} <= {*own} for own in reads)
+        return spread + START / prod(sizes[d] for d in row)
+
+    rows = [inner[i:] for i in range(len(inner))]
+    return min((r for r in rows if prod(sizes[d] for d in r) <= cells), key=cost, default=rows[-1])

@@ -129,8 +129,10 @@ def test_link_traffic_does_not_depend_on_the_predictor(h, r, m, p, c):
     rate=st.floats(1e8, 1e12),
 )
 def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
-    exposed = kernels.exposed_time(early, late, gpu, rate, 0.0, 3, 1.0, 10, 5, 0.0)
+    ahead = kernels.prefetch_time(early, rate)
+    behind = kernels.fetch_time(late, rate, 0.0, 3, 1.0, 10, 5, 0.0)
+    exposed = kernels.exposed_time(ahead, behind, gpu)
     serial = (early + late) / rate
-    hidden = kernels.hidden_time(early, rate, gpu)
+    hidden = kernels.hidden_time(ahead, gpu)
     assert hidden + exposed == pytest.approx(serial, rel=1e-9, abs=1e-300)
     assert serial - gpu - 1e-9 * serial - 1e-300 <= exposed <= serial * (1 + 1e-9) + 1e-300

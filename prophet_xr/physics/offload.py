@@ -75,21 +75,21 @@ def link_traffic(early_traffic, late_traffic):
     return early_traffic + late_traffic
 
 
-@metric("s")
-def hidden_time(early_traffic, host_link_rate, gpu_time):
-    """Transfer time that passes while the GPU works.
+# Each time is a metric of its own: it is divided where it varies, not in every cell of the cube.
 
-    min(prefetched bytes / link, GPU time).
+
+@metric("s")
+def prefetch_time(early_traffic, host_link_rate):
+    """Time that prefetches take on the host link.
+
+    Prefetched bytes / link.
     """
-    early = early_traffic / host_link_rate
-    return gpu_time if early > gpu_time else early
+    return early_traffic / host_link_rate
 
 
 @metric("s")
-def exposed_time(
-    early_traffic,
+def fetch_time(
     late_traffic,
-    gpu_time,
     host_link_rate,
     copy_latency,
     expert_matrices,
@@ -98,23 +98,57 @@ def exposed_time(
     unique_experts,
     host_compute,
 ):
-    """Transfer time that the GPU waits for.
+    """Time that late fetches take.
 
-    What prefetch does not hide, late fetches in series, and a fixed cost per late copy.
+    Their bytes / link, in series, and a fixed cost per copy of a matrix.
     """
-    unhidden = max(0.0, early_traffic / host_link_rate - gpu_time)
     missed = (1.0 - host_compute) * (1.0 - in_time) * decode_moe_layers * unique_experts
-    return unhidden + late_traffic / host_link_rate + expert_matrices * missed * copy_latency
+    return late_traffic / host_link_rate + expert_matrices * missed * copy_latency
 
 
 @metric("s")
-def host_time(host_read, host_memory_rate, memory_rate, memory_time, compute_time):
+def hidden_time(prefetch_time, gpu_time):
+    """Transfer time that passes while the GPU works.
+
+    min(prefetch, GPU time).
+    """
+    return gpu_time if prefetch_time > gpu_time else prefetch_time
+
+
+@metric("s")
+def exposed_time(prefetch_time, fetch_time, gpu_time):
+    """Transfer time that the GPU waits for.
+
+    What prefetch does not hide, and late fetches.
+    """
+    return max(0.0, prefetch_time - gpu_time) + fetch_time
+
+
+@metric("s")
+def host_compute_time(host_read, host_memory_rate):
+    """Time in which the host computes misses.
+
+    Their bytes / host memory rate.
+    """
+    return host_read / host_memory_rate
+
+
+@metric("s")
+def spared_time(host_read, memory_rate):
+    """Time the GPU's memory would take for what the host computes.
+
+    The same bytes / GPU memory rate.
+    """
+    return host_read / memory_rate
+
+
+@metric("s")
+def host_time(host_compute_time, spared_time, memory_slack):
     """Time that computing misses on the host adds.
 
-    Their bytes / host memory rate, less what the GPU is spared: it no longer reads them.
+    Host time less what the GPU is spared: it no longer reads those bytes.
     """
-    spared = min(host_read / memory_rate, max(0.0, memory_time - compute_time))
-    return host_read / host_memory_rate - spared
+    return host_compute_time - min(spared_time, memory_slack)
 
 
 @metric("s")

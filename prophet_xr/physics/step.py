@@ -65,6 +65,12 @@ def memory_time(step_read, memory_rate):
 
 
 @metric("s")
+def memory_slack(memory_time, compute_time):
+    """Time by which memory outlasts arithmetic; 0 where arithmetic rules."""
+    return max(memory_time, compute_time) - compute_time
+
+
+@metric("s")
 def gpu_time(compute_time, memory_time, software_floor):
     """Decode step with every expert at hand.
 
