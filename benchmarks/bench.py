@@ -1,120 +1,206 @@
 """Timings, as ratios within one run: medians of several, never part of the tests.
 
-Run with ``make bench``.  Prints the commands against their targets, and a six-axis sweep against
-xarray broadcasting and against a plain two-thread fill of the same bytes.
+Run with ``make bench``.  Prints one document; the last one is kept in docs/performance.md.
 """
 
+import argparse
 import os
-import statistics
+import platform
 import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import xarray as xr
+import sweeps
 
-import prophet_xr as px
 from prophet_xr import importer
 from prophet_xr.engine import cores
 
-AXES = {
-    "context": [2**n for n in range(10, 18)],
-    "hit_rate": np.linspace(0.9, 0.999, 10),
-    "dedup_exponent": np.linspace(0.85, 0.95, 10),
+HERE = Path(__file__).parent
+FIRST = """
+import time
+start = time.perf_counter()
+import numpy as np, prophet_xr as px
+data = px.inputs(batch=np.arange(1, 33), context=np.arange(1, 17) * 2048.0, hit_rate=[0.9, 0.99])
+cube = px.sweep(data, ["step_time", "slowdown", "throughput", "kv_extension", "max_context"])
+print(time.perf_counter() - start)
+"""
+MEMORY = """
+import sys
+sys.path.insert(0, {here!r})
+import sweeps
+
+def high_water():  # ru_maxrss would begin at that of the parent
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+data = sweeps.grid(batches=96)
+sweeps.px.summarize(data.isel(batch=[0]), sweeps.METRICS, sweeps.OVER, sweeps.STATS)
+before = high_water()
+{action}
+print((high_water() - before) / 1e6)
+"""
+
+
+def main():
+    """Print the document, or write it to the file given."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path)
+    out = parser.parse_args().out
+    text = "\n".join([HEAD, machine(), "", *grids(), "", *starts(), "", *commands(), ""])
+    if out:
+        out.write_text(text)
+    else:
+        print(text)
+
+
+HEAD = """# Performance
+
+Written by `make bench`: every ratio is within one run, every time the median of several. A value is
+one number of one metric; a fill writes constants with every core, which is the limit of the
+machine for arrays that are kept.
+"""
+
+
+def machine():
+    """One line on what it ran on."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    libraries = ", ".join(f"{n} {version(n)}" for n in ("numpy", "numba", "xarray"))
+    python = platform.python_version()
+    return f"{cores()} cores of {cpu}, {memory:.0f} GiB; Python {python}, {libraries}."
+
+
+def row(*cells):
+    """One line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def grids():
+    """Compare what fills, and what reduces, a grid of six axes."""
+    data = sweeps.grid(batches=48, exponents=20)
+    rows = sweeps.fills(data)
+    own = {what: seconds for what, seconds, _, _ in rows}
+    values = sweeps.cells(data) * len(sweeps.METRICS)
+    yield f"## {values / 1e6:.0f} million values: four decode metrics on policy and six axes\n"
+    yield "numpy and xarray are given every metric of fewer axes; the engine computes them too.\n"
+    yield row("what", "ms", "Mvalues/s", "GB/s", "of the fill of its bytes", "engine is faster by")
+    yield row("---", "---:", "---:", "---:", "---:", "---:")
+    for what, seconds, count, size in rows:
+        limit = own[LIMITS[what]] / seconds if what in LIMITS else None
+        faster = seconds / own["engine, fresh arrays"] if "broadcasting" in what else None
+        yield _line(what, seconds, count, size, limit, faster)
+    for what, cell in (
+        ("Python loop into a data frame", sweeps.loop(data, 4000)),
+        ("xyzpy", sweeps.combos(data, 1000)),
+    ):
+        if cell:
+            seconds = cell * sweeps.cells(data)
+            faster = seconds / own["engine, fresh arrays"]
+            yield _line(f"{what} (from a part)", seconds, values, 8 * values, None, faster)
+    yield "\n## The same values reduced: mean, min, max, argmax, count over four axes\n"
+    yield row("what", "ms", "Mvalues/s", "GB/s", "memory over its inputs, GB", "faster by")
+    yield row("---", "---:", "---:", "---:", "---:", "---:")
+    folded, stored = sweeps.reductions(data)
+    yield _line(
+        *folded, peak("sweeps.px.summarize(data, sweeps.METRICS, sweeps.OVER, sweeps.STATS)"), None
+    )
+    yield _line(*stored, peak("sweeps.stored(data)"), stored[1] / folded[1])
+    yield "\n## Time per value as the grid grows\n"
+    yield row("what", "ms", "Mvalues/s", "logical GB", "ns / value")
+    yield row("---", "---:", "---:", "---:", "---:")
+    for what, seconds, count, size in sweeps.growth():
+        yield row(
+            what,
+            f"{seconds * 1e3:.0f}",
+            f"{count / seconds / 1e6:.0f}",
+            f"{size / 1e9:.1f}",
+            f"{seconds / count * 1e9:.2f}",
+        )
+
+
+LIMITS = {
+    "engine, arrays reused": "fill, arrays reused",
+    "engine float32, reused": "fill float32, reused",
+    "engine, fresh arrays": "fill, fresh arrays",
 }
 
 
-def median(action, repeats=5):
-    """Median seconds of an action, after one run to warm up."""
-    action()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def command(*arguments):
-    """Run a command of this Python, its output dropped."""
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-
-
-def fill(size, threads):
-    """Write ``size`` doubles with every core, nothing else."""
-    array = np.empty(size)
-    parts = np.array_split(array, threads)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: part.fill(1.0), parts))
-
-
-def sweeps():
-    """Compare the engine with xarray broadcasting, on the six-axis decode-step metrics."""
-    data = px.inputs(**AXES)
-    names = ["exposed_time", "step_time", "slowdown", "throughput"]
-    cube = px.sweep(data, names)
-    cells = sum(cube[n].size for n in names)
-    engine = median(lambda: px.sweep(data, names))
-    plain = median(lambda: six_axis(data))
-    store = median(lambda: fill(cells, cores()))
-    print(f"six-axis metrics: {cells / 1e6:.1f} million cells in fresh arrays")
-    print(f"  engine  {engine * 1e3:7.1f} ms  {cells / engine / 1e6:6.0f} Mcells/s")
-    print(f"  xarray  {plain * 1e3:7.1f} ms  ratio {plain / engine:.1f}x")
-    print(f"  fill    {store * 1e3:7.1f} ms  engine at {store / engine:.2f} of it")
-
-
-def configs():
-    """Import every config of the catalogue."""
-    files = sorted((Path(__file__).parent.parent / "data" / "configs").glob("*.json"))
-    took = median(lambda: [importer.read(file) for file in files])
-    print(f"import of {len(files)} configs: {took * 1e3:.1f} ms, target 50 ms")
-
-
-def six_axis(data):
-    """The same metrics by hand in xarray, on natural dims."""
-    cube = px.sweep(
-        data, ["early_traffic", "late_traffic", "gpu_time", "in_time", "unique_experts"]
+def _line(what, seconds, count, size, share, faster):
+    return row(
+        what,
+        f"{seconds * 1e3:,.0f}",
+        f"{count / seconds / 1e6:,.3g}",
+        f"{size / seconds / 1e9:.3g}",
+        "" if share is None else f"{share:.2f}",
+        "" if faster is None else f"{faster:,.1f}x",
     )
-    link = data.host_link_rate
-    hidden = np.maximum(cube.early_traffic / link - cube.gpu_time, 0.0)
-    copies = data.expert_matrices * data.decode_moe_layers * cube.unique_experts
-    exposed = hidden + cube.late_traffic / link + copies * (1 - cube.in_time) * data.copy_latency
-    step = cube.gpu_time + exposed
-    return xr.Dataset(
-        {
-            "exposed_time": exposed,
-            "step_time": step,
-            "slowdown": step / step.sel(policy="baseline"),
-            "throughput": data.batch / step,
-        }
+
+
+def python(text, **environment):
+    """Run a program of this Python; the number that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
     )
+    return float(done.stdout)
+
+
+def peak(action):
+    """Memory that an action on the grid needs beside its inputs, in GB."""
+    return python(MEMORY.format(here=str(HERE), action=action))
+
+
+def starts():
+    """Time the first sweep of 10**6 cells in a process, imports included, cold and warm."""
+    with tempfile.TemporaryDirectory() as folder:
+        cold = python(FIRST, PROPHET_XR_CACHE=folder)
+        warm = sweeps.statistics.median(python(FIRST, PROPHET_XR_CACHE=folder) for _ in range(5))
+    yield "## The first sweep of a process: 524,288 cells of seven axes, imports included\n"
+    yield f"- cold (compiles its nests, once): {cold:.1f} s"
+    yield f"- warm: {warm:.2f} s"
 
 
 def commands():
     """Time what a user waits for."""
-    with tempfile.TemporaryDirectory() as folder:
+    yield "## Commands\n"
+    yield row("command", "s")
+    yield row("---", "---:")
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
+        cold = {**os.environ, "PROPHET_XR_CACHE": cache}
+        study = ("-m", "prophet_xr", "study", "--out", folder)
         rows = {
-            "import prophet_xr": ("-c", "import prophet_xr; prophet_xr.sweep"),
-            "prophet-xr --help": ("-m", "prophet_xr", "--help"),
-            "prophet-xr fit": ("-m", "prophet_xr", "fit", "--model", "mixtral-8x7b"),
-            "prophet-xr study, warm": ("-m", "prophet_xr", "study", "--out", folder),
+            "import prophet_xr": (("-c", "import prophet_xr; prophet_xr.sweep"), None),
+            "prophet-xr --help": (("-m", "prophet_xr", "--help"), None),
+            "prophet-xr fit": (("-m", "prophet_xr", "fit", "--model", "mixtral-8x7b"), None),
+            "prophet-xr study, warm": (study, None),
         }
-        targets = {
-            "import prophet_xr": 1.0,
-            "prophet-xr --help": 0.3,
-            "prophet-xr study, warm": 10.0,
-        }
-        for title, arguments in rows.items():
-            seconds = median(lambda a=arguments: command(*a), 3)
-            target = f"target {targets[title]:g} s" if title in targets else ""
-            print(f"{title:24s} {seconds:6.2f} s  {target}")
+        start = sweeps.time.perf_counter()
+        subprocess.run([sys.executable, *study], check=True, capture_output=True, env=cold)
+        yield row("prophet-xr study, cold", f"{sweeps.time.perf_counter() - start:.2f}")
+        for title, (arguments, env) in rows.items():
+            seconds = sweeps.median(
+                lambda a=arguments, e=env: subprocess.run(
+                    [sys.executable, *a], check=True, capture_output=True, env=e
+                ),
+                3,
+            )
+            yield row(title, f"{seconds:.2f}")
+    files = sorted((HERE.parent / "data" / "configs").glob("*.json"))
+    took = sweeps.median(lambda: [importer.read(file) for file in files])
+    yield row(f"import of {len(files)} config.json", f"{took:.3f}")
 
 
 if __name__ == "__main__":
-    print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")
-    commands()
-    sweeps()
-    configs()
+    main()

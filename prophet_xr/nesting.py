@@ -11,7 +11,7 @@ from prophet_xr.registry import POLICY, QUANTITIES, Quantity, metrics
 
 ROW = 4096  # cells; a row and its scratch stay in the cache of a core
 START = 300  # cells that could be spread in the time that a row takes to begin
-FOLDED_ROW = 1024  # with the accumulators of every metric
+FOLDED_ROW = 1024  # where every cell of a row is kept, with the accumulators of every metric
 
 
 def layout(data: xr.Dataset) -> Dims:
@@ -99,7 +99,7 @@ def _nest(
     if fold and folds:
         over = tuple(d for d in dims if d in fold.over)
         nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
-        inner, cells = _alike(dims, over), FOLDED_ROW
+        inner, cells = _alike(dims, over), ROW if dims and dims[-1] in over else FOLDED_ROW
     reads = {n: dims_of[n] for n in nest.named if n not in names}
     return replace(nest, reads=reads, row=_row(inner, sizes, cells, reads.values()))
 
