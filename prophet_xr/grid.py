@@ -9,6 +9,7 @@ import xarray as xr
 from prophet_xr import (
     catalogue,
     kernels,  # noqa: F401  (declares the metrics)
+    lazy,
     specs,
 )
 from prophet_xr.checks import check, enough_memory, unique
@@ -188,7 +189,8 @@ def sweep(
     Parameters
     ----------
     data
-        What `inputs` returns; any input may carry an extra dimension.
+        What `inputs` returns; any input may carry an extra dimension.  After
+        ``inputs.chunk(...)`` the cube is lazy, to be computed by any dask scheduler.
     metrics
         Names of the metrics to keep; all of them by default.
     dtype
@@ -211,6 +213,12 @@ def sweep(
     wanted = chosen(metrics)
     if dtype not in ("float64", "float32"):
         raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    if data.chunks:
+        if out is not None:
+            raise InputError(
+                "out= cannot be filled by a lazy sweep; expected inputs without chunks"
+            )
+        return lazy.cube(data, wanted, dtype, sweep).assign_attrs(provenance())
     need = needed(wanted)
     full = complete(data, need)
     plan = nests(full, need, wanted, layout(full), dtype)

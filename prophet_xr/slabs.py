@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from prophet_xr import engine, grid, tally
+from prophet_xr.cutting import parts, steps
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import FOLDED_ROW, Fold, layout, natural, nests
 from prophet_xr.registry import POLICY, needed
@@ -40,18 +41,19 @@ class Plan:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Length of each dim of the grid."""
-        return {str(d): n for d, n in self.full.sizes.items()}
+        """Length of each dim of the grid, in order."""
+        return {d: self.full.sizes[d] for d in self.order}
 
     def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
         """Cut the grid until what is stored of a slab, and arrays ``together``, fit SCRATCH."""
+        step = self.steps(uncut, together, SCRATCH)
+        for cut in product(*(parts(n, step[d]) for d, n in self.sizes.items())):
+            yield dict(zip(self.sizes, cut, strict=True))
+
+    def steps(self, uncut: Iterable[str], together: Iterable[Dims], limit: int) -> dict[str, int]:
+        """Length of a slab along each dim."""
         stored = [nest.dims for nest in self.nests for _ in nest.stores]
-        pieces = _pieces(self.sizes, [*stored, *together], {POLICY, *uncut})
-        edges = {
-            d: [n * i // pieces[d] for i in range(pieces[d] + 1)] for d, n in self.sizes.items()
-        }
-        for parts in product(*(pairwise(edges[d]) for d in self.order)):
-            yield {d: slice(*part) for d, part in zip(self.order, parts, strict=True)}
+        return steps(self.sizes, [*stored, *together], {POLICY, *uncut}, limit)
 
     def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, tally.Tally]]:
         """What the nests store on a slab, and what they fold.
@@ -100,7 +102,12 @@ class Plan:
 
 
 def planned(
-    data: xr.Dataset, wanted: Iterable[str], over: Iterable[str], where: str = "", **fold: bool
+    data: xr.Dataset,
+    wanted: Iterable[str],
+    over: Iterable[str] = (),
+    where: str = "",
+    dtype: str = "float64",
+    **fold: bool,
 ) -> Plan:
     """Plan a reduction over dims; with ``placed=`` given, the nests accumulate what is wanted."""
     names = [*wanted, where] if where else list(wanted)
@@ -110,7 +117,7 @@ def planned(
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
     folding = Fold(reduced, where, **fold) if fold else None
-    made = nests(full, need, wanted if folding else names, order, "float64", folding)
+    made = nests(full, need, wanted if folding else names, order, dtype, folding)
     return Plan(
         full=full,
         asked=full.get_index(POLICY).get_indexer(pd.Index(np.atleast_1d(data[POLICY].values))),
@@ -143,24 +150,3 @@ def lengths(slab: Slab) -> dict[str, int]:
 def _masked(values: xr.Variable, flag: xr.Variable, order: Dims) -> xr.Variable:
     dims = [d for d in order if d in (*values.dims, *flag.dims)]
     return values.where(flag).transpose(*dims)
-
-
-def _pieces(sizes: Mapping[str, int], stored: list[Dims], uncut: set[str]) -> dict[str, int]:
-    """Into how many parts each dim is cut: the longest of the largest array in two, again."""
-    pieces = dict.fromkeys(sizes, 1)
-
-    def size(dims: Dims) -> int:
-        return 8 * prod(-(-sizes[d] // pieces[d]) for d in dims)
-
-    while sum(map(size, stored)) > SCRATCH:
-        cut = [
-            (size(dims), -(-sizes[d] // pieces[d]), d)
-            for dims in stored
-            for d in dims
-            if d not in uncut and pieces[d] < sizes[d]
-        ]
-        if not cut:
-            return pieces
-        largest = max(cut)[2]
-        pieces[largest] = min(2 * pieces[largest], sizes[largest])
-    return pieces

@@ -19,17 +19,18 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a cube that `save` wrote, arrays on demand.
+    """Read a cube that `save` or `sweep_to` wrote, arrays on demand.
 
     Raises InputError for a file that is missing, truncated or no cube.
     """
     source = Path(path)
     if not source.exists():
         raise InputError(f"cube {source} does not exist; expected a NetCDF file of px.save")
+    engine, title = ("zarr", "Zarr") if source.suffix == ".zarr" else ("netcdf4", "NetCDF")
     try:
-        cube = xr.open_dataset(source, engine="netcdf4")
-    except (OSError, ValueError) as problem:
-        raise InputError(f"cube {source} cannot be read as NetCDF: {problem}") from None
+        cube = xr.open_dataset(source, engine=engine, chunks=None)
+    except (OSError, ValueError, KeyError) as problem:
+        raise InputError(f"cube {source} cannot be read as {title}: {problem}") from None
     if "specs_digest" not in cube.attrs or not any(
         n in QUANTITIES and QUANTITIES[n].formula for n in map(str, cube.data_vars)
     ):
