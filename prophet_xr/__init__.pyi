@@ -5,11 +5,13 @@ from .queries.crossing import solve
 from .queries.extremes import cheapest, frontier
 from .queries.summary import summarize
 from .store import load, save
+from .stream import extend, sweep_to
 
 __all__ = [
     "InputError",
     "SpecError",
     "cheapest",
+    "extend",
     "frontier",
     "inputs",
     "load",
@@ -18,4 +20,5 @@ __all__ = [
     "spec_from_config",
     "summarize",
     "sweep",
+    "sweep_to",
 ]

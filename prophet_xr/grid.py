@@ -215,9 +215,7 @@ def sweep(
         raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
     if data.chunks:
         if out is not None:
-            raise InputError(
-                "out= cannot be filled by a lazy sweep; expected inputs without chunks"
-            )
+            raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         return lazy.cube(data, wanted, dtype, sweep).assign_attrs(provenance())
     need = needed(wanted)
     full = complete(data, need)

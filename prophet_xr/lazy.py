@@ -1,7 +1,7 @@
 """A cube of dask arrays: each block is a sweep of its own, for any scheduler to run."""
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import product
+from itertools import pairwise, product
 from operator import itemgetter
 from typing import Any
 
@@ -43,7 +43,7 @@ def cube(data: xr.Dataset, wanted: Iterable[str], dtype: str, sweep: Sweep) -> x
 
 def _slices(chunks: Iterable[int]) -> list[slice]:
     edges = [0, *np.cumsum(list(chunks)).tolist()]
-    return [slice(*pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(*pair) for pair in pairwise(edges)]
 
 
 def _arrays(
@@ -60,6 +60,7 @@ def _arrays(
 
     read = [n for n in needed(names) if not QUANTITIES[n].formula]
     few = data[read].drop_vars([c for c in data.coords if c not in (*read, *data.dims)])
+    few = few.assign_coords({POLICY: data[POLICY]})
     token = tokenize(few, names, dtype)
     block = f"sweep-{token}"
     tasks: dict[tuple, tuple] = {}

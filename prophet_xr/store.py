@@ -26,9 +26,11 @@ def load(path: str | Path) -> xr.Dataset:
     source = Path(path)
     if not source.exists():
         raise InputError(f"cube {source} does not exist; expected a NetCDF file of px.save")
-    engine, title = ("zarr", "Zarr") if source.suffix == ".zarr" else ("netcdf4", "NetCDF")
+    zarr = source.suffix == ".zarr"
+    engine, title = ("zarr", "Zarr") if zarr else ("netcdf4", "NetCDF")
+    options = {"consolidated": False} if zarr else {}
     try:
-        cube = xr.open_dataset(source, engine=engine, chunks=None)
+        cube = xr.open_dataset(source, engine=engine, chunks=None, **options)
     except (OSError, ValueError, KeyError) as problem:
         raise InputError(f"cube {source} cannot be read as {title}: {problem}") from None
     if "specs_digest" not in cube.attrs or not any(

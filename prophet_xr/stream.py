@@ -1,0 +1,404 @@
+"""Cubes larger than memory: swept slab by slab to disk, resumed where a run was stopped.
+
+Finished slabs are chunks of a Zarr store beside the target and lines of a journal.  A line is
+written after its chunks, so a run that is killed at any moment loses at most the slab at hand.
+When every slab is there the store takes the place of the target, or is copied into a NetCDF file that does.
+"""
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr import fuse
+from prophet_xr.cutting import Dims, parts
+from prophet_xr.errors import InputError
+from prophet_xr.files import replacing
+from prophet_xr.grid import chosen
+from prophet_xr.nesting import layout
+from prophet_xr.provenance import provenance
+from prophet_xr.registry import POLICY, QUANTITIES, needed
+from prophet_xr.slabs import Plan, Slab, lengths, planned
+from prophet_xr.store import load
+
+SLAB = 96 * 2**20  # bytes that a slab takes in memory
+STORE = "cube.zarr"
+DIGEST, FORMULAS = "sweep_digest", "formulas_digest"
+
+
+def sweep_to(
+    data: xr.Dataset,
+    path: str | Path,
+    metrics: list[str] | None = None,
+    *,
+    dtype: str = "float64",
+    compression: int | None = None,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Sweep to disk in bounded memory; the same call goes on where a run was stopped.
+
+    Parameters
+    ----------
+    data, metrics, dtype
+        As `sweep` takes them.
+    path
+        ``*.zarr`` (Zarr v3) or ``*.nc`` (NetCDF-4, which needs its size twice while it is made).
+    compression
+        Level 1 to 9; none by default, which is the fastest to write and to slice.
+    progress
+        Show cells, rate and time left on stderr.
+
+    Returns
+    -------
+    xr.Dataset
+        The cube, as `load` opens it.  A call that finds the same cube complete only opens it.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, for another suffix, and where the path holds another cube.
+    OSError
+        If the disk is full; what is finished stays, and the same call goes on.
+    """
+    target = _target(path, compression)
+    job = _job(data, target, chosen(metrics), dtype, compression)
+    if target.exists():
+        cube = load(target)
+        if cube.attrs.get(DIGEST) == job.digest:
+            return cube
+        raise InputError(f"{target} holds another cube; remove it, or add to it with px.extend")
+    _run(job, progress)
+    return load(target)
+
+
+def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.Dataset:
+    """Grow a cube on disk to a larger grid: only the new cells are computed.
+
+    Parameters
+    ----------
+    path
+        A cube of `sweep_to`.
+    data
+        What `inputs` returns for the whole grid: every label of the cube, and new ones along any
+        dims.
+    progress
+        Show cells, rate and time left on stderr.
+
+    Returns
+    -------
+    xr.Dataset
+        The cube, as `load` opens it.  It replaces the old one once it is whole; a run that is
+        stopped before leaves the old one, and the same call goes on.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, where an input differs from that of the cube, or the cube was made by
+        other formulas.
+    """
+    target = _target(path, None)
+    with load(target) as old:
+        names = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
+        reals = {str(old[n].dtype) for n in names if QUANTITIES[n].dtype == "float64"}
+        job = _job(data, target, names, reals.pop() if reals else "float64", None)
+        if old.attrs.get(DIGEST) == job.digest:
+            return load(target)
+        _comparable(old, job)
+        _run(job, progress, old)
+    return load(target)
+
+
+# --- What is to be done ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One cube to be written: its plan, its slabs, and where they are kept meanwhile."""
+
+    data: xr.Dataset
+    plan: Plan
+    names: list[str]
+    dims: Mapping[str, Dims]
+    step: Mapping[str, int]
+    target: Path
+    compression: int | None
+    formulas: str
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the finished slabs are until the cube is whole."""
+        return self.target.with_name(f".{self.target.name}.part")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each dim of the cube."""
+        return {**self.plan.sizes, POLICY: self.plan.asked.size}
+
+    def slabs(self) -> list[Slab]:
+        """Every slab, in order."""
+        sizes = self.plan.sizes
+        cuts = product(*(parts(n, self.step[d]) for d, n in sizes.items()))
+        return [dict(zip(sizes, cut, strict=True)) for cut in cuts]
+
+    def written(self, slab: Slab) -> list[str]:
+        """Metrics that are written with a slab: a metric has a place in the first along its rest."""
+        return [
+            n for n in self.names if not any(slab[d].start for d in slab if d not in self.dims[n])
+        ]
+
+    def region(self, name: str, slab: Slab) -> tuple[slice, ...]:
+        """Where a slab of a metric is in the cube."""
+        return tuple(slice(None) if d == POLICY else slab[d] for d in self.dims[name])
+
+
+def _target(path: str | Path, compression: int | None) -> Path:
+    target = Path(path)
+    if target.suffix not in (".zarr", ".nc"):
+        raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
+    if compression is not None and compression not in range(1, 10):
+        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
+    if not target.exists() and _aside(target).exists():
+        _aside(target).rename(target)  # a run was killed while it exchanged the two
+    return target
+
+
+def _job(
+    data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None
+) -> _Job:
+    if dtype not in ("float64", "float32"):
+        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    plan = planned(data, names, dtype=dtype)
+    policy = data[POLICY].ndim > 0
+    order = [d for d in layout(plan.full) if d != POLICY or policy]
+    formulas = _formulas(names)
+    return _Job(
+        data=data,
+        plan=plan,
+        names=[n for n in QUANTITIES if n in names],
+        dims={n: tuple(d for d in order if d in plan.dims[n]) for n in names},
+        step=plan.steps((), (), SLAB),
+        target=target,
+        compression=compression,
+        formulas=formulas,
+        digest=_digest(data, formulas, sorted(names), dtype, compression),
+    )
+
+
+def _formulas(names: list[str]) -> str:
+    """Hash of the text of every formula that metrics depend on."""
+    asked = needed(names)
+    texts = [
+        fuse.function(q.formula, q.name)
+        for q in QUANTITIES.values()
+        if q.formula and q.name in asked
+    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
+
+
+def _digest(data: xr.Dataset, *rest: object) -> str:
+    """Hash of everything that the numbers of a cube depend on."""
+    text = hashlib.sha256(repr(rest).encode())
+    for name in sorted(map(str, data.variables)):
+        variable = data.variables[name]
+        text.update(f"{name} {variable.dims} {variable.values.tolist()!r}".encode())
+    return text.hexdigest()[:32]
+
+
+def _comparable(old: xr.Dataset, job: _Job) -> None:
+    """Raise InputError if the cells of an old cube are not cells of the new one."""
+    data = job.data
+    if old.attrs.get(FORMULAS) != job.formulas:
+        raise InputError(f"{job.target} was made by other formulas; expected a cube of px.sweep_to")
+    for dim in map(str, old.dims):
+        known = data[dim].values.tolist() if dim in data.dims else []
+        lost = [v for v in old[dim].values.tolist() if v not in known]
+        if lost:
+            raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
+    for name in (n for n in job.plan.arrays if n in old.variables):
+        here = data[name].sel({d: old[d].values for d in old[name].dims})
+        if here.dims != old[name].dims or not np.array_equal(here.values, old[name].values):
+            raise InputError(f"{name} differs from that of {job.target}; expected the same input")
+
+
+# --- Doing it --------------------------------------------------------------------------------
+
+
+def _run(job: _Job, progress: bool, old: xr.Dataset | None = None) -> None:
+    """Compute what is missing and put the cube in its place."""
+    with _room(job):
+        _fill(job, _begun(job), progress, old)
+        if job.target.suffix == ".zarr":
+            _swap(job.folder / STORE, job.target)
+        else:
+            _copy(job)
+    shutil.rmtree(job.folder)
+
+
+@contextmanager
+def _room(job: _Job) -> Iterator[None]:
+    """Say what a full disk means; HDF5 reports it as a failure of its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:
+        code = problem.errno if isinstance(problem, OSError) else None
+        full = shutil.disk_usage(job.target.parent).free < SLAB
+        if code not in (errno.ENOSPC, errno.EDQUOT) and not (full and code is None):
+            raise
+        size = sum(8 * prod(job.sizes[d] for d in job.dims[n]) for n in job.names) / 1e9
+        raise OSError(
+            code or errno.ENOSPC,
+            f"disk full at {job.target}, which takes up to {size:.1f} GB; what is finished is kept "
+            f"in {job.folder.name}, and the same call goes on",
+        ) from None
+
+
+def _begun(job: _Job) -> set[int]:
+    """Slabs that an earlier run finished; what is left of a run of another cube goes."""
+    journal = job.folder / "journal"
+    lines = journal.read_text().split("\n") if journal.exists() else []
+    if not lines or lines[0] != job.digest:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        job.folder.mkdir(parents=True)
+        _empty(job)
+        with replacing(journal) as draft:
+            draft.write_text(f"{job.digest}\n")
+        return set()
+    return {int(line) for line in lines[1:-1]}  # behind the last newline may be half a number
+
+
+def _empty(job: _Job) -> None:
+    """Write the store without its numbers."""
+    import dask.array as da
+    from zarr.codecs import ZstdCodec
+
+    kinds = {n: dtype for nest in job.plan.nests for n, dtype in nest.stores.items()}
+    packed = job.compression if job.target.suffix == ".zarr" else None
+    made, encoding = {}, {}
+    for name in job.names:
+        dims = job.dims[name]
+        shape = [job.sizes[d] for d in dims]
+        array = da.empty(shape, dtype=kinds[name], chunks=[job.step[d] for d in dims])
+        made[name] = (dims, array, QUANTITIES[name].attrs)
+        encoding[name] = {"compressors": ZstdCodec(level=packed) if packed else None}
+    marks = {DIGEST: job.digest, FORMULAS: job.formulas}
+    cube = job.data.assign(made).assign_attrs(provenance() | marks)
+    text = {n: v.astype(object) for n, v in cube.coords.items() if v.dtype.kind == "U"}
+    cube.assign_coords(text).to_zarr(
+        job.folder / STORE, mode="w", compute=False, consolidated=False, encoding=encoding
+    )
+
+
+def _fill(job: _Job, finished: set[int], progress: bool, old: xr.Dataset | None) -> None:
+    """Write every slab that is not there yet, then its line of the journal."""
+    import zarr
+    from tqdm import tqdm
+
+    store = zarr.open_group(job.folder / STORE, mode="r+")
+    slabs = job.slabs()
+    cells = [prod(lengths(slab).values()) for slab in slabs]
+    bar = tqdm(
+        total=sum(cells),
+        initial=sum(cells[i] for i in finished),
+        desc=job.target.name,
+        unit="cell",
+        unit_scale=True,
+        disable=not progress,
+    )
+    with bar, (job.folder / "journal").open("a") as journal:
+        for number, slab in enumerate(slabs):
+            if number in finished:
+                continue
+            for part, seen in _parts(job, slab, old):
+                values = _copied(job, part, old) if seen else _computed(job, part)
+                for name, array in values.items():
+                    store[name][job.region(name, part)] = array  # pyright: ignore[reportArgumentType, reportIndexIssue]
+            journal.write(f"{number}\n")
+            journal.flush()
+            bar.update(cells[number])
+
+
+def _computed(job: _Job, part: Slab) -> dict[str, np.ndarray]:
+    """Metrics that are written with a part of the grid, of the policies asked for."""
+    arrays, _ = job.plan.run(part)
+    found = {}
+    for name in job.written(part):
+        values = xr.Variable(job.plan.dims[name], arrays[name])
+        if POLICY in values.dims:
+            own = job.plan.asked if POLICY in job.dims[name] else job.plan.asked[0]
+            values = values.isel({POLICY: own})
+        found[name] = values.transpose(*job.dims[name]).values
+    return found
+
+
+def _parts(job: _Job, slab: Slab, old: xr.Dataset | None) -> Iterator[tuple[Slab, bool]]:
+    """Cut a slab into parts whose cells are all in the old cube, or all new."""
+    if old is None:
+        yield slab, False
+        return
+    runs = []
+    for dim, cut in slab.items():
+        known = _known(job, dim, old)
+        if dim == POLICY:  # the baseline belongs to every row: a new policy is swept with all
+            runs.append([(cut, bool(known.all()))])
+            continue
+        inside = known[cut]
+        edges = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), inside.size]
+        spans = [(slice(cut.start + a, cut.start + b), bool(inside[a])) for a, b in pairwise(edges)]
+        runs.append(spans)
+    for box in product(*runs):
+        part = {dim: cut for dim, (cut, _) in zip(slab, box, strict=True)}
+        yield part, all(seen for _, seen in box)
+
+
+def _known(job: _Job, dim: str, old: xr.Dataset) -> np.ndarray:
+    """Which labels of a dim the old cube has; a dim that it lacks was the same for all."""
+    if dim not in job.data.dims:
+        return np.ones(job.plan.sizes[dim], bool)
+    return np.isin(job.data[dim].values.astype(object), old[dim].values.astype(object))
+
+
+def _copied(job: _Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
+    """Metrics of a part of the grid that an old cube has."""
+    found = {}
+    for name in job.written(part):
+        dims = job.dims[name]
+        labels = {d: job.data[d].values[slice(None) if d == POLICY else part[d]] for d in dims}
+        found[name] = old[name].sel(labels).transpose(*dims).values
+    return found
+
+
+def _copy(job: _Job) -> None:
+    """Copy the finished store into a NetCDF file, chunk by chunk."""
+    packed = {"zlib": True, "complevel": job.compression} if job.compression else {}
+    with xr.open_dataset(job.folder / STORE, engine="zarr", consolidated=False, chunks={}) as cube:
+        for variable in cube.variables.values():
+            variable.encoding.clear()
+        encoding = {
+            n: {"chunksizes": [job.step[d] for d in job.dims[n]], **packed}
+            for n in job.names
+            if job.dims[n]
+        }
+        with replacing(job.target) as draft:
+            cube.to_netcdf(draft, engine="netcdf4", encoding=encoding)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put a folder in the place of another; `_target` undoes what a kill between leaves."""
+    old = _aside(target)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")

@@ -1,0 +1,243 @@
+"""Cubes on disk equal those in memory, whatever stopped the run that wrote them."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import prophet_xr as px
+from prophet_xr import stream
+from prophet_xr.errors import InputError
+
+METRICS = ["step_time", "unique_experts", "max_context", "fits", "predictor_memory"]
+AXES = {"batch": [1, 2, 4, 8, 16], "context": [1024, 4096, 8192], "hit_rate": [0.9, 0.99]}
+MODELS = ["mixtral-8x7b", "olmoe-1b-7b", "dbrx-132b"]
+
+
+@pytest.fixture
+def data():
+    return px.inputs(model=MODELS, gpu=["A100-80GB", "H200"], **AXES)
+
+
+@pytest.fixture(autouse=True)
+def small_slabs(monkeypatch):
+    monkeypatch.setattr(stream, "SLAB", 4_000)
+
+
+def same(found, cube):
+    """The same numbers, labels, dims, types and attributes, those of the run aside."""
+    for name, variable in cube.variables.items():
+        got = found[name]
+        assert got.dims == variable.dims
+        assert got.dtype == variable.dtype or variable.dtype.kind == "U"
+        np.testing.assert_array_equal(got.values.astype(variable.dtype), variable.values)
+        assert {k: v for k, v in got.attrs.items() if k != "flag_values"} == {
+            k: v for k, v in variable.attrs.items() if k != "flag_values"
+        }
+    assert set(found.coords) == set(cube.coords)
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("compression", [None, 1])
+def test_a_cube_on_disk_is_that_in_memory(data, tmp_path, suffix, compression):
+    path = tmp_path / f"cube{suffix}"
+    with px.sweep_to(data, path, METRICS, compression=compression, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_scalar_policy_and_float32(tmp_path):
+    data = px.inputs(model=MODELS, gpu="H200", policy="prophet", batch=[1, 4], context=4096)
+    path = tmp_path / "cube.zarr"
+    with px.sweep_to(data, path, METRICS, dtype="float32", progress=False) as found:
+        same(found, px.sweep(data, METRICS, dtype="float32"))
+
+
+def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    monkeypatch.setattr(stream, "_run", None)
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    with pytest.raises(InputError, match="another cube"):
+        px.sweep_to(data, path, METRICS[:1], progress=False)
+
+
+def computed(monkeypatch):
+    """Record the slabs that are computed."""
+    seen = []
+    compute = stream._computed
+    monkeypatch.setattr(stream, "_computed", lambda job, s: (seen.append(s), compute(job, s))[1])
+    return seen
+
+
+def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    compute = stream._computed
+    left = iter(range(5))
+
+    def fails(job, slab):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return compute(job, slab)
+
+    monkeypatch.setattr(stream, "_computed", fails)
+    with pytest.raises(KeyboardInterrupt):
+        px.sweep_to(data, path, METRICS, progress=False)
+    assert not path.exists()
+    journal = tmp_path / ".cube.zarr.part" / "journal"
+    assert journal.read_text().split()[1:] == ["0", "1", "2", "3", "4"]
+    with journal.open("a") as file:
+        file.write("1")  # killed while it wrote the number of slab 10
+    monkeypatch.setattr(stream, "_computed", compute)
+    seen = computed(monkeypatch)
+    with px.sweep_to(data, path, METRICS, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+    total = len(stream._job(data, path, METRICS, "float64", None).slabs())
+    assert len(seen) == total - 5
+
+
+def test_what_is_left_of_another_cube_is_not_used(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "_swap", lambda new, target: sys.exit(1))
+        with pytest.raises(SystemExit):
+            px.sweep_to(data, path, METRICS, progress=False)
+    other = data.assign(software_floor=0.005)
+    with px.sweep_to(other, path, METRICS, progress=False) as found:
+        same(found, px.sweep(other, METRICS))
+
+
+KILLED = """
+import sys
+import numpy as np
+import prophet_xr as px
+from prophet_xr import engine, stream
+stream.SLAB, engine.WALK = 4_000, 10**9
+data = px.inputs(model={models!r}, gpu=["A100-80GB", "H200"], **{axes!r})
+px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_a_killed_run_loses_nothing(data, tmp_path, suffix):
+    path = tmp_path / f"cube{suffix}"
+    program = KILLED.format(models=MODELS, axes=AXES, metrics=METRICS)
+    chance = random.Random(suffix)
+    folder = tmp_path / f".cube{suffix}.part"
+    for _ in range(3):
+        run = subprocess.Popen([sys.executable, "-c", program, str(path)])
+        while run.poll() is None and not (folder / "journal").exists():
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    with px.load(path) as found:
+        same(found, px.sweep(data, METRICS))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    compute = stream._computed
+    left = iter(range(3))
+
+    def full(job, slab):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return compute(job, slab)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "_computed", full)
+        with pytest.raises(
+            OSError, match=r"disk full at .*cube.zarr.* GB; .*the same call goes on"
+        ):
+            px.sweep_to(data, path, METRICS, progress=False)
+    seen = computed(monkeypatch)
+    with px.sweep_to(data, path, METRICS, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+    assert len(seen) == len(stream._job(data, path, METRICS, "float64", None).slabs()) - 3
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model": ["olmoe-1b-7b", *MODELS[::2], "grok-1-314b"]},
+        {"batch": [1, 2, 3, 4, 8, 16, 32]},
+        {"model": [*MODELS, "grok-1-314b"], "gpu": ["B200", "H200", "A100-80GB"]},
+        {"policy": ["prophet", "lru", "baseline"]},
+    ],
+    ids=["models", "batches", "both", "a policy"],
+)
+def test_only_new_cells_are_computed(data, tmp_path, monkeypatch, suffix, more):
+    path = tmp_path / f"cube{suffix}"
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    wide = px.inputs(**{"model": MODELS, "gpu": ["A100-80GB", "H200"], **AXES, **more})
+    seen = computed(monkeypatch)
+    with px.extend(path, wide, progress=False) as found:
+        same(found, px.sweep(wide, METRICS))
+    cells = [np.prod([c.stop - c.start for c in slab.values()]) for slab in seen]
+    every = np.prod(list(wide.sizes.values()))
+    new = every - np.prod(list(data.sizes.values()))
+    assert sum(cells) == (every if "policy" in more else new)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_cube_of_other_inputs_is_not_extended(data, tmp_path):
+    path = tmp_path / "cube.zarr"
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    with pytest.raises(InputError, match="'mixtral-8x7b' is in"):
+        px.extend(path, data.isel(model=[1, 2]), progress=False)
+    other = data.assign(memory_rate=data.memory_rate * 2)
+    with pytest.raises(InputError, match="memory_rate differs"):
+        px.extend(path, other, progress=False)
+
+
+def test_bad_targets_are_refused(data, tmp_path):
+    with pytest.raises(InputError, match=r"\.zarr or \.nc"):
+        px.sweep_to(data, tmp_path / "cube.csv")
+    with pytest.raises(InputError, match="from 1 to 9"):
+        px.sweep_to(data, tmp_path / "cube.nc", compression=12)
+
+
+# --- Dask ------------------------------------------------------------------------------------
+
+
+def test_a_lazy_cube_is_the_eager_one(data):
+    cube = px.sweep(data, METRICS)
+    lazy = px.sweep(data.chunk(model=2), METRICS)
+    assert lazy.step_time.chunksizes["model"] == (2, 1)
+    assert lazy.step_time.chunksizes["policy"] == (2,)
+    xr.testing.assert_identical(lazy.compute(scheduler="synchronous"), cube)
+
+
+def test_a_part_of_a_lazy_cube_is_computed_alone(data):
+    cube = px.sweep(data, METRICS)
+    part = px.sweep(data.chunk(model=1), METRICS).step_time.sel(model="olmoe-1b-7b")
+    xr.testing.assert_identical(
+        part.compute(scheduler="threads"), cube.step_time.sel(model="olmoe-1b-7b")
+    )
+
+
+def test_a_cluster_of_two_processes_computes_the_cube(data):
+    distributed = pytest.importorskip("distributed")
+    cube = px.sweep(data, METRICS)
+    lazy = px.sweep(data.chunk(model=1), METRICS)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        workers = set(client.run(os.getpid).values())
+        assert len(workers) == 2
+        assert os.getpid() not in workers
+        xr.testing.assert_identical(lazy.compute(), cube)
