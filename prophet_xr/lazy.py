@@ -59,7 +59,9 @@ def _arrays(
     from dask.base import tokenize
 
     read = [n for n in needed(names) if not QUANTITIES[n].formula]
-    few = data[read].drop_vars([c for c in data.coords if c not in (*read, *data.dims)])
+    few = data[read].drop_vars(
+        [c for c in data.coords if c not in (*read, *data.dims)], errors="ignore"
+    )
     few = few.assign_coords({POLICY: data[POLICY]})
     token = tokenize(few, names, dtype)
     block = f"sweep-{token}"
@@ -76,7 +78,7 @@ def _arrays(
             (f"{name}-{token}", *place): (itemgetter(at), (block, *place)) for place in places
         }
         kind = dtype if q.dtype == "float64" else q.dtype
-        array = da.Array({**tasks, **layer}, f"{name}-{token}", chunks, dtype=kind)
+        array = da.Array({**tasks, **layer}, f"{name}-{token}", chunks, dtype=kind)  # pyright: ignore[reportCallIssue]
         made[name] = (dims, array, q.attrs)
     return made
 

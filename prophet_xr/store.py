@@ -28,9 +28,9 @@ def load(path: str | Path) -> xr.Dataset:
         raise InputError(f"cube {source} does not exist; expected a NetCDF file of px.save")
     zarr = source.suffix == ".zarr"
     engine, title = ("zarr", "Zarr") if zarr else ("netcdf4", "NetCDF")
-    options = {"consolidated": False} if zarr else {}
+    options = {"consolidated": False} if zarr else None
     try:
-        cube = xr.open_dataset(source, engine=engine, chunks=None, **options)
+        cube = xr.open_dataset(source, engine=engine, chunks=None, backend_kwargs=options)
     except (OSError, ValueError, KeyError) as problem:
         raise InputError(f"cube {source} cannot be read as {title}: {problem}") from None
     if "specs_digest" not in cube.attrs or not any(

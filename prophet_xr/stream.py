@@ -2,7 +2,7 @@
 
 Finished slabs are chunks of a Zarr store beside the target and lines of a journal.  A line is
 written after its chunks, so a run that is killed at any moment loses at most the slab at hand.
-When every slab is there the store takes the place of the target, or is copied into a NetCDF file that does.
+When every slab is there the store takes the place of the target, or is copied to a NetCDF file.
 """
 
 import errno
@@ -150,7 +150,7 @@ class _Job:
         return [dict(zip(sizes, cut, strict=True)) for cut in cuts]
 
     def written(self, slab: Slab) -> list[str]:
-        """Metrics that are written with a slab: a metric has a place in the first along its rest."""
+        """Metrics to write with a slab: along dims that a metric has not, with the first."""
         return [
             n for n in self.names if not any(slab[d].start for d in slab if d not in self.dims[n])
         ]
@@ -318,7 +318,7 @@ def _fill(job: _Job, finished: set[int], progress: bool, old: xr.Dataset | None)
             if number in finished:
                 continue
             for part, seen in _parts(job, slab, old):
-                values = _copied(job, part, old) if seen else _computed(job, part)
+                values = _copied(job, part, old) if old and seen else _computed(job, part)
                 for name, array in values.items():
                     store[name][job.region(name, part)] = array  # pyright: ignore[reportArgumentType, reportIndexIssue]
             journal.write(f"{number}\n")

@@ -1,0 +1,81 @@
+"""Kill a large sweep to disk at random moments, resume it, and compare it with one that ran through.
+
+Run as ``python benchmarks/kill_and_resume.py FOLDER [GB] [kills]``; FOLDER takes twice the size.
+"""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import prophet_xr as px
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {here!r})
+import kill_and_resume
+kill_and_resume.sweep(sys.argv[1], float(sys.argv[2]))
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+METRICS = ["step_time", "throughput"]
+
+
+def sweep(path, size):
+    """Write about so many GB."""
+    batches = max(1, round(size * 1e9 / (8 * len(METRICS)) / (2 * 16 * 4 * 64 * 20 * 20)))
+    data = px.inputs(
+        batch=np.arange(1, batches + 1),
+        context=np.geomspace(1024, 131072, 64).round(),
+        hit_rate=np.linspace(0.5, 1.0, 20),
+        dedup_exponent=np.linspace(0.8, 1.0, 20),
+    )
+    px.sweep_to(data, path, METRICS, progress=False).close()
+
+
+def run(path, size, limit=None):
+    """Peak memory of a run in GB, or None if it was killed after so many seconds."""
+    program = PROGRAM.format(here=str(Path(__file__).parent))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(path), str(size)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        out, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return None
+    if process.returncode:
+        raise SystemExit(f"the run failed: {process.returncode}")
+    return int(out) / 1e6
+
+
+def main():
+    """Print what happened."""
+    folder = Path(sys.argv[1])
+    size = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
+    kills = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    through, stopped = folder / "through.zarr", folder / "stopped.zarr"
+    start = time.perf_counter()
+    memory = run(through, size)
+    took = time.perf_counter() - start
+    print(f"{size:g} GB in {took:.0f} s, {size / took:.2f} GB/s, peak RSS {memory:.2f} GB")
+    journal = folder / ".stopped.zarr.part" / "journal"
+    for _ in range(kills):
+        run(stopped, size, random.uniform(2.0, max(3.0, 1.5 * took / kills)))
+        done = len(journal.read_text().splitlines()) - 1 if journal.exists() else "all"
+        print(f"killed with {done} slabs finished", flush=True)
+    memory = run(stopped, size)
+    print(f"resumed to the end, peak RSS {memory:.2f} GB")
+    with px.load(through) as a, px.load(stopped) as b:
+        for name in METRICS:
+            for model in a.model.values:
+                np.testing.assert_array_equal(a[name].sel(model=model), b[name].sel(model=model))
+    print("both cubes are equal")
+
+
+if __name__ == "__main__":
+    main()
