@@ -144,6 +144,22 @@ def claims(out: Path) -> None:
     click.echo(f"wrote {out / 'claims.md'}")
 
 
+@cli.command()
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/validation.md"),
+    show_default=True,
+    help="File whose part about the laws is written anew.",
+)
+def validation(file: Path) -> None:
+    """Compare the laws of routing, caching and offloading with every measured row."""
+    from prophet_xr.validation import document
+
+    document.update(file)
+    click.echo(f"wrote {file}")
+
+
 @cli.group(invoke_without_command=True)
 @click.pass_context
 def specs(context: click.Context) -> None:

@@ -16,7 +16,7 @@ import xarray as xr
 from prophet_xr import canvas, claims, documents, figures, report, specs, tables
 from prophet_xr.drawing import start
 from prophet_xr.engine import cores
-from prophet_xr.files import replacing
+from prophet_xr.files import write
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
@@ -103,12 +103,6 @@ def ladder() -> xr.Dataset:
 
 
 # --- Files ---------------------------------------------------------------------------------
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it."""
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def flat(cube: xr.Dataset) -> pd.DataFrame:
