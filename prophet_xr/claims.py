@@ -17,10 +17,8 @@ reduced from cubes.  A claim is judged by these rules, in this order:
 Means skip cells without a number; where the baseline does not fit, the study's cube holds 0.
 """
 
-import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
-from inspect import formatannotation
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import isclose, isnan, nan
 from typing import Any
 
@@ -28,11 +26,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from prophet_xr import kernels, specs  # noqa: F401  (kernels declares the metrics)
-from prophet_xr.errors import InputError, SpecError, nearest
+from prophet_xr import kernels, statements  # noqa: F401  (kernels declares the metrics)
+from prophet_xr.errors import InputError
 from prophet_xr.reduce import ends
 from prophet_xr.registry import BASELINE, QUANTITIES, needed
 from prophet_xr.sentences import four_digits
+from prophet_xr.statements import DECIMAL, UNITS, Claim
 
 PROPHET = "prophet"
 POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
@@ -44,11 +43,8 @@ VERDICTS = REPRODUCED, FITTED, PART, REFUTED, MISSED, UNANSWERED = (
     *("refuted by the true architecture", "not reproduced", "not answerable by this sweep"),
 )
 
-UNITS = {"%": 0.01, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-UNITS |= {"billion parameters": 1e9, "billion parameters at 2 B": 2e9}
-UNITS |= dict.fromkeys(("1", "x", "tokens", "experts", "count", "label", "bool"), 1.0)
 EXACT = ("count", "label", "bool")
-DECIMAL, STUDY_MB = ", decimal", 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
+STUDY_MB = 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
 CAUSES = ("n_experts", "top_k", "moe_layers", "expert_size", "fixed_memory", "activation_memory")
 CAUSES += ("memory_budget", "kv_per_token")
 
@@ -58,71 +54,9 @@ Cubes = Mapping[str, xr.Dataset]
 ANSWERS: dict[str, "Answer"] = {}  # by quantity
 
 
-# --- Claims --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One number that the study prints, or two (value and high); no label means all of them."""
-
-    id: str
-    document: str
-    quote: str
-    quantity: str
-    unit: str
-    value: float
-    tolerance: tuple[float, ...]
-    high: float
-    model: tuple[str, ...] = ()
-    n_experts: tuple[int, ...] = ()
-    gpu: tuple[str, ...] = ()
-    batch: tuple[int, ...] = ()
-    context: float = 0.0
-    note: str = ""
-    unanswerable: str = ""
-
-
 def load() -> list[Claim]:
     """Read the published claims; SpecError if ``data/claims.toml`` is missing or broken."""
-    file = specs.path().with_name("claims.toml")
-    try:
-        table = tomllib.loads(file.read_text(encoding="ascii"))
-        entries, reasons = [dict(e) for e in table["claim"]], dict(table["unanswerable"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise SpecError(f"claims: {file} cannot be read ({problem}); expected [[claim]]s") from None
-    axes = {axis: specs.read(axis)[axis].values.tolist() for axis in ("model", "gpu")}
-    claims = [_claim(e, reasons, axes, f"claims: {file}, claim {e.get('id')!r}") for e in entries]
-    ids = [claim.id for claim in claims]
-    for twice in (i for i in ids if ids.count(i) > 1):
-        raise SpecError(f"claims: {file} holds {twice!r} twice; expected unique ids")
-    return claims
-
-
-def _claim(entry: dict, reasons: Mapping[str, str], axes: Mapping[str, list], where: str) -> Claim:
-    kinds = {f.name: formatannotation(f.type) for f in fields(Claim)}
-    _known(where, "field", entry, kinds)
-    given = {**entry, "high": entry.get("high", entry.get("value"))}
-    for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in given):
-        raise SpecError(f"{where}: {name} is missing; expected {kinds[name]}")
-    for name, value in given.items():
-        listed, kind = "tuple" in kinds[name], str if "str" in kinds[name] else (int, float)
-        items = tuple(value) if listed and isinstance(value, list) else (value,)
-        if not items or any(isinstance(i, bool) or not isinstance(i, kind) for i in items):
-            raise SpecError(f"{where}: {name}={value!r}; expected {kinds[name]}")
-        given[name] = items if listed else value
-    claim = Claim(**given)
-    _known(where, "quantity", [claim.quantity], [*ANSWERS, *reasons])
-    if claim.quantity in reasons:
-        return replace(claim, unanswerable=reasons[claim.quantity])
-    _known(where, "unit", [claim.unit.removesuffix(DECIMAL)], UNITS)
-    _known(where, "model", claim.model, axes["model"])
-    _known(where, "gpu", claim.gpu, axes["gpu"])
-    return claim
-
-
-def _known(where: str, name: str, labels: Iterable[str], known: Collection[str]) -> None:
-    for got in (label for label in labels if label not in known):
-        raise SpecError(f"{where}: {name} {got!r} is unknown; {nearest(got, known)}")
+    return statements.read(ANSWERS)
 
 
 # --- Evaluators ----------------------------------------------------------------------------
