@@ -5,10 +5,10 @@ import xarray as xr
 
 from prophet_xr import specs
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.offloading.regions import SHOWN
 
 POLICIES = ["baseline", "prophet", "lru", "on_demand", "cpu_compute"]
 CARDS = ["V100-32GB", "A100-80GB", "H100-80GB"]
-SHOWN = ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b"]  # measured: least to most local requests
 STUDY_LINK = 10e9  # B/s
 LINKS = [STUDY_LINK, 12e9, 24.8e9, 55e9]  # the study's; PCIe 3, 4, 5 as measured
 # Quarters and halves of every layer from 8 to 256 experts are among these, and halves less top-k.
@@ -33,10 +33,10 @@ def models() -> list[str]:
     return [*study, *(m for m in measured if m not in study)]
 
 
-def measured(cube: xr.Dataset) -> xr.DataArray:
-    """Whether the locality of a model's requests was measured, or assumed."""
-    status = specs.read("model").reuse_strength_status.sel(model=cube.model)
-    return (status == "measured").drop_vars("model")
+def _marked(cube: xr.Dataset) -> xr.Dataset:
+    """Add locality_measured (model): whether r(C) was measured, or is the median of the others."""
+    status = specs.read("model").reuse_strength_status.sel(model=cube.model.values)
+    return cube.assign_coords(locality_measured=("model", (status == "measured").values))
 
 
 def slots(most: int) -> dict[str, xr.DataArray]:
@@ -48,14 +48,15 @@ def slots(most: int) -> dict[str, xr.DataArray]:
 def costs() -> xr.Dataset:
     """Every policy on every link and cache, for models, cards, batches, contexts and hit rates.
 
-    A cache of more slots than a model has experts is NaN, with its ``policy_reason``.
+    A cache of more slots than a model has experts is NaN, with its ``policy_reason``; a context
+    beyond the native one is a what-if, see ``regions.native``.
     """
-    return sweep(
+    cube = sweep(
         inputs(
             model=models(),
             gpu=CARDS,
             batch=[1, 4, 16],
-            context=[4096, 32768],
+            context=[512, 4096, 32768],
             hit_rate=HITS,
             policy=POLICIES,
             host_link_rate=LINKS,
@@ -64,6 +65,7 @@ def costs() -> xr.Dataset:
         ),
         KEPT,
     )
+    return _marked(cube)
 
 
 def closer() -> xr.Dataset:
@@ -92,7 +94,7 @@ def engines() -> xr.Dataset:
             model=models(),
             gpu=CARDS,
             batch=1,
-            context=4096,
+            context=512,
             policy=["baseline", "prophet", "lru", "on_demand"],
             copy_latency=[0.0, 20e-6, 70e-6],
             software_floor=[0.0, 5e-3, 15e-3],
