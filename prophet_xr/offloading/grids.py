@@ -83,7 +83,7 @@ def closer() -> xr.Dataset:
             routing="zipf",
             **slots(128),
         ),
-        ["slowdown", "resident_experts", "feasible_hit_rate", "reuse", "expert_savings_fraction"],
+        ["slowdown", "step_time", "resident_experts", "in_time", "feasible_hit_rate"],
     )
 
 

@@ -85,12 +85,15 @@ def least_share(cube: xr.Dataset, most: float) -> xr.DataArray:
 
 
 def least_hit_rate(cube: xr.Dataset, most: float) -> xr.DataArray:
-    """Least hit rate at which Prophet's slowdown is at most ``most``; NaN where none will do.
+    """Least share of requests in time at which Prophet's slowdown is at most ``most``.
 
-    Reads   slowdown (policy, ..., hit_rate) [1]
+    Where residency alone will do that is the reuse, to which a lower hit rate is raised.
+
+    Reads   slowdown, in_time (policy, ..., hit_rate) [1]
+    Returns (...) [1], NaN where no hit rate will do.
     """
     row = prophet(cube)
-    return row.hit_rate.where(row.slowdown <= most).min("hit_rate")
+    return row.in_time.where(row.slowdown <= most).min("hit_rate")
 
 
 def at_share(cube: xr.Dataset, share: float, beside: xr.DataArray | float = 0.0) -> xr.Dataset:
