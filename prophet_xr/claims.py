@@ -28,6 +28,8 @@ import xarray as xr
 
 from prophet_xr import kernels, statements  # noqa: F401  (kernels declares the metrics)
 from prophet_xr.errors import InputError
+from prophet_xr.offloading.regions import ratio
+from prophet_xr.offloading.words import pair_region, ratio_region
 from prophet_xr.reduce import ends
 from prophet_xr.registry import BASELINE, QUANTITIES, needed
 from prophet_xr.sentences import four_digits
@@ -64,19 +66,26 @@ def load() -> list[Claim]:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a quantity is found in a cube, which metric it reads, and what it is in words."""
+    """How a quantity is found in a cube, which metric it reads, and what it is in words.
+
+    ``cube`` names one that holds all three along ``study``; ``where`` says where the claim holds.
+    """
 
     evaluate: Callable[[xr.Dataset, Claim], Any]
     reads: str
     title: str
+    cube: str = ""
+    where: Callable[[Cubes], str] = lambda cubes: ""
 
 
-def answers(quantities: str, reads: str, title: str = "") -> Callable[[Callable], Callable]:
+def answers(
+    quantities: str, reads: str, title: str = "", **more: Any
+) -> Callable[[Callable], Callable]:
     """Enter an evaluator of quantities: (cube, claim) -> a number, or both ends of a range."""
 
     def register(evaluate: Callable) -> Callable:
         words = title or (evaluate.__doc__ or "").rstrip(".")
-        ANSWERS.update(dict.fromkeys(quantities.split(), Answer(evaluate, reads, words)))
+        ANSWERS.update(dict.fromkeys(quantities.split(), Answer(evaluate, reads, words, **more)))
         return evaluate
 
     return register
@@ -182,6 +191,20 @@ def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     return ends(_cells(cube, "expert_parameters", claim) / across)
 
 
+@answers("offload_slowdowns", "slowdown", cube="offload", where=pair_region)
+def offload_slowdowns(cube: xr.Dataset, claim: Claim) -> Found:
+    """Median step over the baseline's: of Prophet, and of experts fetched when needed."""
+    slow = cube.slowdown.sel(batch=list(claim.batch))
+    low, high = (float(slow.sel(policy=p).median()) for p in (PROPHET, "on_demand"))
+    return low, high
+
+
+@answers("offload_ratio", "step_time", cube="offload", where=ratio_region)
+def offload_ratio(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
+    """Median step of experts fetched when needed over Prophet's in the same memory."""
+    return ratio(cube).sel(batch=list(claim.batch)).median()
+
+
 # --- Verdicts ------------------------------------------------------------------------------
 
 
@@ -192,7 +215,9 @@ def judge(cubes: Cubes) -> pd.DataFrame:
     ----------
     cubes
         ``published`` (the study's constants; an extension is 0 where the baseline does not fit),
-        ``verified`` (true architectures; NaN there), ``unfitted`` (as published, less the fit).
+        ``verified`` (true architectures; NaN there), ``unfitted`` (as published, less the fit);
+        ``offload`` (all three along ``study``, with experts fetched when needed), ``costs``
+        (`offloading.grids.costs`).
 
     Returns
     -------
@@ -200,10 +225,11 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         Columns id, document, quote, claim, unit, published, reproduced, verified, verdict, reason.
         A number that does not exist is NaN, two that differ are text, ``"lo..hi"``.
     """
-    lean = {}  # few coordinates to select by; no gain over a baseline that does not fit
+    every = (*CUBES, "offload", "costs")
+    for name in (name for name in every if name not in cubes):
+        raise InputError(f"cubes lack {name!r}; expected {', '.join(every)}")
+    lean = dict(cubes)  # few coordinates to select by; no gain over a baseline that does not fit
     for name in CUBES:
-        if name not in cubes:
-            raise InputError(f"cubes lack {name!r}; expected {', '.join(CUBES)}")
         gain = cubes[name].kv_increase.where(cubes[name].fits.sel(policy=BASELINE, drop=True))
         lean[name] = cubes[name].assign(kv_increase=gain).reset_coords().set_coords("n_experts")
     return pd.DataFrame([_row(claim, lean) for claim in load()])
@@ -220,9 +246,10 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
     what, verdict, reason = claim.quantity, UNANSWERED, claim.unanswerable
     if not reason:
         answer = ANSWERS[claim.quantity]
-        found = {name: _found(answer, cubes[name], claim, name) for name in CUBES}
+        own = {n: cubes[answer.cube].sel(study=n) if answer.cube else cubes[n] for n in CUBES}
+        found = {name: _found(answer, own[name], claim, name) for name in CUBES}
         what, verdict = answer.title, _verdict(claim, answer, found)
-        reason = _reason(claim, answer, cubes, found, verdict)
+        reason = f"{_reason(claim, answer, own, found, verdict)} {answer.where(cubes)}".strip()
     return {
         **{name: getattr(claim, name) for name in ("id", "document", "quote")},
         "claim": ", ".join([what.replace("_", " "), *_place(claim, cubes["published"])]),

@@ -19,7 +19,7 @@ from prophet_xr.drawing import start
 from prophet_xr.engine import cores
 from prophet_xr.files import write
 from prophet_xr.grid import inputs, sweep
-from prophet_xr.offloading.grids import STUDY_LINK
+from prophet_xr.offloading.grids import STUDY_LINK, costs
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
 from prophet_xr.store import save
@@ -186,6 +186,7 @@ def cubes() -> dict[str, xr.Dataset]:
         "unfitted": unfitted(),
         "ladder": ladder(),
         "offload": offload(),
+        "costs": costs(),
     }
 
 
@@ -221,6 +222,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder(), "offload": offload()}
+        made |= {"costs": costs()}
         todo = texts(out, made)
         left = len(todo) + len(drawn)
         for title, job in todo:

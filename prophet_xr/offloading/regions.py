@@ -7,15 +7,11 @@ import xarray as xr
 
 from prophet_xr import statements
 from prophet_xr.errors import InputError
-from prophet_xr.reduce import names
 
 # Quantities of data/claims.toml; the last is of memory: freed by Prophet, and by offloading.
 PAIR, RATIO, FREED = "offload_slowdowns", "offload_ratio", "memory_reduction"
 HIT = 0.994  # the study's hit rate
 SHOWN = ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b"]  # measured: least to most local requests
-UNITS = {"host_link_rate": ("link", 1e-9, "GB/s"), "hit_rate": ("hit rate", 100, "%")}
-UNITS |= {"batch": ("batch", 1, ""), "context": ("context", 1, "tokens")}
-UNITS |= {"cache_slots": ("slots", 1, "")}
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ def ratio(cube: xr.Dataset) -> xr.DataArray:
 
     Reads   step_time (policy, ...) [s]
     """
-    return fetching(cube).step_time / prophet(cube).step_time
+    return fetching(cube).step_time / cube.step_time.sel(policy="prophet", drop=True)
 
 
 def least_share(cube: xr.Dataset, most: float) -> xr.DataArray:
@@ -128,35 +124,3 @@ def usual(cube: xr.Dataset) -> xr.Dataset:
         if not np.isin(wanted, cube[name].values).all():
             raise InputError(f"{name} lacks one of {np.unique(wanted).tolist()}")
     return cube.sel(batch=1, hit_rate=HIT, context=context)
-
-
-# --- Words -----------------------------------------------------------------------------------
-
-
-def extent(holds: xr.DataArray, cube: xr.Dataset) -> str:
-    """Say in how many cells within the native context something holds, and what confines it."""
-    within = (cube.context <= cube.native_context).broadcast_like(holds)
-    holds = (holds & within).transpose(*within.dims)
-    count, size = int(holds.sum()), int(within.sum())
-    text = f"{count:,} of {size:,} cells"
-    if not count or count == size:
-        return text
-    parts = [_kept(holds, within, cube, str(dim)) for dim in holds.dims]
-    return f"{text} ({'; '.join(p for p in parts if p)})" if any(parts) else text
-
-
-def _kept(holds: xr.DataArray, within: xr.DataArray, cube: xr.Dataset, dim: str) -> str:
-    """Labels of a dimension that have a holding cell; nothing if all do that could."""
-    rest = [d for d in holds.dims if d != dim]
-    some, able = holds.any(rest).values, within.any(rest).values
-    if (some == able).all():
-        return ""
-    if dim == "model":
-        found = [name for name, yes in zip(names(cube), some, strict=True) if yes]
-        return ", ".join(found) if len(found) <= 6 else f"{len(found)} of {some.size} models"
-    values = holds[dim].values[some]
-    if dim not in UNITS:
-        return ", ".join(map(str, values))
-    title, scale, unit = UNITS[dim]
-    ends = dict.fromkeys(f"{scale * v:g}" for v in (values.min(), values.max()))
-    return f"{title} {' to '.join(ends)} {unit}".strip()
