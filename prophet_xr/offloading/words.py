@@ -50,7 +50,20 @@ def free_region(cube: xr.Dataset) -> str:
         f"with only a step's experts resident, in {extent(bare, cube)}, at hit rates of {low:.0%} "
         f"to {high:.0%}. With more resident, at {regions.HIT:.1%}:"
     )
-    return f"{text} {'; '.join(_by_link(least, cube))}."
+    return f"{text} {'; '.join(_by_link(least, cube))}. {_by_hit_rate(one, most)}"
+
+
+def _by_hit_rate(cube: xr.Dataset, most: float) -> str:
+    """In how many cells some share short of all experts will do, hit rate by hit rate."""
+    least = regions.least_share(cube, most)
+    within = (cube.context <= cube.native_context).broadcast_like(least.isel(hit_rate=0))
+    parts = [
+        f"{hit:.1%} {int((least.sel(hit_rate=hit).notnull() & within).sum())}"
+        for hit in least.hit_rate.values
+    ]
+    return f"Cells of {int(within.sum())} in which some share will do, by hit rate: " + (
+        ", ".join(parts) + "."
+    )
 
 
 def _by_link(least: xr.DataArray, cube: xr.Dataset) -> list[str]:
@@ -78,15 +91,10 @@ def slow_region(cube: xr.Dataset) -> str:
     slow = regions.fetching(cube.sel(batch=1)).slowdown
     holds = slow >= regions.targets().slow
     parts = [
-        f"{link / 1e9:g} GB/s {_share(holds.sel(host_link_rate=link), cube)}"
+        f"at {link / 1e9:g} GB/s {extent(holds.sel(host_link_rate=link), cube)}"
         for link in slow.host_link_rate.values
     ]
-    return f"fetching when needed, in {extent(holds, cube)}. By link: {', '.join(parts)}."
-
-
-def _share(holds: xr.DataArray, cube: xr.Dataset) -> str:
-    within = (cube.context <= cube.native_context).broadcast_like(holds)
-    return f"{float((holds & within).sum() / within.sum()):.0%} of cells"
+    return f"fetching when needed, in {extent(holds, cube)}. By link: {'; '.join(parts)}."
 
 
 def lower_region(cube: xr.Dataset) -> str:
