@@ -134,3 +134,21 @@ def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
     hidden = kernels.hidden_time(early, rate, gpu)
     assert hidden + exposed == pytest.approx(serial, rel=1e-9, abs=1e-300)
     assert serial - gpu - 1e-9 * serial - 1e-300 <= exposed <= serial * (1 + 1e-9) + 1e-300
+
+
+@given(
+    r=SHARE,
+    h=SHARE,
+    memory=st.floats(1, 1e12),
+    gpu=st.floats(1e-4, 10),
+    rate=st.floats(1e8, 1e12),
+)
+def test_prediction_at_most_halves_a_step_in_the_same_memory(r, h, memory, gpu, rate):
+    def step(prediction):
+        now = kernels.in_time(prediction, h, r)
+        early, late = kernels.early_traffic(now, r, memory), kernels.late_traffic(now, memory, 0.0)
+        wait = kernels.exposed_time(early, late, gpu, rate, 0.0, 3, now, 10, 5, 0.0)
+        return kernels.step_time(gpu, wait, 0.0)
+
+    assert step(1.0) <= step(0.0) * (1 + 1e-9)
+    assert 2 * step(1.0) >= step(0.0) * (1 - 1e-9)
