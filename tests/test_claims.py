@@ -141,7 +141,7 @@ def test_offloading_is_judged_with_the_cells_in_which_it_holds(frame):
 def test_the_studys_own_slowdowns_by_its_link_and_no_locality(cubes):
     """Published inputs: reuse is k / E, so (1 - k / E) of the experts read cross 10 GB/s."""
     cell = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "batch": 1}
-    own = cubes["offload"].sel(cell, study="published")
+    own = cubes["offload"].sel({**cell, "study": "published"})
     moved = 0.75 * 32 * 2 * 234.88 / 1024 * 1e9
     base = own.step_time.sel(policy="baseline").item()
     assert own.reuse.sel(policy="on_demand").item() == pytest.approx(0.25)

@@ -191,11 +191,13 @@ def figure2_break_even_hit_rate(cube: xr.Dataset) -> Figure:
     )
     panels = _panels(cube, 1.5, note)
     for axes, row in panels:
-        for share, color in {float(row.top_k / row.n_experts): PROPHET, **SHARES}.items():
+        shares = {float(row.top_k / row.n_experts): PROPHET, **SHARES}
+        for (share, color), width in zip(shares.items(), (3.2, 2.1, 1.1), strict=True):
             cell = regions.at_share(row, share, row.top_k)
             able = 100 * cell.feasible_hit_rate.sel(policy="prophet")
             link = cell.host_link_rate / 1e9
-            axes.plot(link, 100 * regions.least_hit_rate(cell, most), color=color, linewidth=1.4)
+            least = 100 * regions.least_hit_rate(cell, most)
+            axes.plot(link, least, color=color, linewidth=width)  # so that all show where they meet
             axes.plot(link, able, ":", color=color)
             rise = 6 if share > 0.7 else -6
             _name(axes, link, able, 5.3, f"{100 * share:.3g}% resident", color, rise, ha="left")

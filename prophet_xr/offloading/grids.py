@@ -39,17 +39,16 @@ def _marked(cube: xr.Dataset) -> xr.Dataset:
     return cube.assign_coords(locality_measured=("model", (status == "measured").values))
 
 
-def slots(most: int) -> dict[str, xr.DataArray]:
-    """Cache slots, and as many slots for Prophet beside the experts of the step."""
-    counts = xr.DataArray([count for count in SLOTS if count <= most], dims="cache_slots")
-    return {"cache_slots": counts, "staging": counts}
+def slots(most: int) -> xr.DataArray:
+    """Slots of a cache, and as many for Prophet beside the experts of the step."""
+    return xr.DataArray([count for count in SLOTS if count <= most], dims="cache_slots")
 
 
 def costs() -> xr.Dataset:
     """Every policy on every link and cache, for models, cards, batches, contexts and hit rates.
 
     A cache of more slots than a model has experts is NaN, with its ``policy_reason``; a context
-    beyond the native one is a what-if, see ``regions.native``.
+    beyond the native one is a what-if, which ``words.extent`` does not count.
     """
     cube = sweep(
         inputs(
@@ -61,7 +60,8 @@ def costs() -> xr.Dataset:
             policy=POLICIES,
             host_link_rate=LINKS,
             routing="zipf",
-            **slots(max(SLOTS)),
+            cache_slots=slots(max(SLOTS)),
+            staging=slots(max(SLOTS)),
         ),
         KEPT,
     )
@@ -81,7 +81,8 @@ def closer() -> xr.Dataset:
             policy=["baseline", "prophet", "on_demand"],
             host_link_rate=np.geomspace(5e9, 2e12, 79),
             routing="zipf",
-            **slots(128),
+            cache_slots=slots(128),
+            staging=slots(128),
         ),
         ["slowdown", "step_time", "resident_experts", "in_time", "feasible_hit_rate"],
     )
