@@ -236,9 +236,22 @@ def test_a_table_reads_its_cube_and_has_a_row_a_model(name, made):
     before = made[cube].copy()
     frame = table(made[cube])
     xr.testing.assert_identical(made[cube], before)
-    assert frame.model.nunique() == 20
-    assert len(frame) % 20 == 0
+    models = made[cube].sizes["model"]
+    assert frame.model.nunique() == models
+    assert len(frame) % models == 0
     assert not frame.drop(columns=[c for c in frame if "least" in c]).isna().any(axis=None)
+
+
+def test_a_break_even_link_is_where_the_slowdown_crosses(made):
+    frame = tables.table5_break_even(made["closer"]).set_index(["model", "resident [%]"])
+    least = frame.loc[("Mixtral-8x7B", 25.0), "least link at a hit rate of 99.4% [GB/s]"] * 1e9
+    cell = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
+    slow = px.sweep(
+        px.inputs(**cell, policy="prophet", host_link_rate=[0.92 * least, 1.01 * least])
+    ).slowdown
+    assert slow[0] > 1.25 > slow[1]
+    hits = frame.filter(like="least hit rate").loc["Mixtral-8x7B"]
+    assert hits.isna().all(axis=None)  # no link of today's will do
 
 
 def test_a_table_shows_the_cell_it_says(costs):

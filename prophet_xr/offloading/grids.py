@@ -79,7 +79,7 @@ def closer() -> xr.Dataset:
             context=4096,
             hit_rate=hits,
             policy=["baseline", "prophet", "on_demand"],
-            host_link_rate=np.geomspace(5e9, 2e12, 79),
+            host_link_rate=np.unique([*LINKS, *np.geomspace(5e9, 2e12, 79)]),
             routing="zipf",
             cache_slots=slots(128),
             staging=slots(128),

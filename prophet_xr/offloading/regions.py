@@ -94,6 +94,14 @@ def least_hit_rate(cube: xr.Dataset, most: float) -> xr.DataArray:
     return row.in_time.where(row.slowdown <= most).min("hit_rate")
 
 
+def least_link(cube: xr.Dataset, most: float) -> xr.DataArray:
+    """Least host link at which Prophet's slowdown is at most ``most``; NaN where none will do.
+
+    Reads   slowdown (policy, ..., host_link_rate) [1]
+    """
+    return cube.host_link_rate.where(prophet(cube).slowdown <= most).min("host_link_rate")
+
+
 def at_share(cube: xr.Dataset, share: float, beside: xr.DataArray | float = 0.0) -> xr.Dataset:
     """Cells whose cache slots, with those ``beside`` them, are a share of each model's experts.
 

@@ -12,6 +12,7 @@ Table = Callable[[xr.Dataset], pd.DataFrame]
 TABLES: dict[str, tuple[str, Table]] = {}  # by name: the cube it reads, and the function
 CARD = "A100-80GB"
 QUARTER = 0.25
+LINKS = (10e9, 12e9, 24.8e9, 55e9)  # B/s, as swept
 
 
 def table(cube: str) -> Callable[[Table], Table]:
@@ -122,3 +123,27 @@ def table4_engines(cube: xr.Dataset) -> pd.DataFrame:
             title = f"{policy}, {1e6 * latency:.0f} us + {1e3 * floor:.0f} ms"
             frame[title] = cell.slowdown.sel(at).values
     return frame
+
+
+@table("closer")
+def table5_break_even(cube: xr.Dataset) -> pd.DataFrame:
+    """What the study's 1.2x takes at batch 1 on A100-80GB: a hit rate per link, or a faster link.
+
+    Reads slowdown, in_time (policy, model, hit_rate, host_link_rate, cache_slots) [1].
+    """
+    most = regions.targets().free
+    rows = []
+    for model in cube.model.values:
+        one = cube.sel(model=model)
+        for share in (float(one.top_k / one.n_experts), 0.5, 0.75):
+            cell = regions.at_share(one, share, one.top_k)
+            hit, link = regions.least_hit_rate(cell, most), regions.least_link(cell, most)
+            row = {"model": cell.model_name.item(), "resident [%]": 100 * share}
+            for rate in LINKS:
+                name = f"least hit rate at {rate / 1e9:g} GB/s [%]"
+                row[name] = 100 * hit.sel(host_link_rate=rate).item()
+            for rate in (0.9, regions.HIT, 1.0):
+                at = link.sel(hit_rate=rate).item() / 1e9
+                row[f"least link at a hit rate of {rate:.1%} [GB/s]"] = at
+            rows.append(row)
+    return pd.DataFrame(rows)
