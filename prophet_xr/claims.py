@@ -17,10 +17,8 @@ reduced from cubes.  A claim is judged by these rules, in this order:
 Means skip cells without a number; where the baseline does not fit, the study's cube holds 0.
 """
 
-import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
-from inspect import formatannotation
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import isclose, isnan, nan
 from typing import Any
 
@@ -28,11 +26,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from prophet_xr import kernels, specs  # noqa: F401  (kernels declares the metrics)
-from prophet_xr.errors import InputError, SpecError, nearest
+from prophet_xr import kernels, statements  # noqa: F401  (kernels declares the metrics)
+from prophet_xr.errors import InputError
+from prophet_xr.offloading.regions import ratio
+from prophet_xr.offloading.words import pair_region, ratio_region
 from prophet_xr.reduce import ends
 from prophet_xr.registry import BASELINE, QUANTITIES, needed
 from prophet_xr.sentences import four_digits
+from prophet_xr.statements import DECIMAL, UNITS, Claim
 
 PROPHET = "prophet"
 POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
@@ -44,11 +45,8 @@ VERDICTS = REPRODUCED, FITTED, PART, REFUTED, MISSED, UNANSWERED = (
     *("refuted by the true architecture", "not reproduced", "not answerable by this sweep"),
 )
 
-UNITS = {"%": 0.01, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-UNITS |= {"billion parameters": 1e9, "billion parameters at 2 B": 2e9}
-UNITS |= dict.fromkeys(("1", "x", "tokens", "experts", "count", "label", "bool"), 1.0)
 EXACT = ("count", "label", "bool")
-DECIMAL, STUDY_MB = ", decimal", 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
+STUDY_MB = 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
 CAUSES = ("n_experts", "top_k", "moe_layers", "expert_size", "fixed_memory", "activation_memory")
 CAUSES += ("memory_budget", "kv_per_token")
 
@@ -58,71 +56,9 @@ Cubes = Mapping[str, xr.Dataset]
 ANSWERS: dict[str, "Answer"] = {}  # by quantity
 
 
-# --- Claims --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One number that the study prints, or two (value and high); no label means all of them."""
-
-    id: str
-    document: str
-    quote: str
-    quantity: str
-    unit: str
-    value: float
-    tolerance: tuple[float, ...]
-    high: float
-    model: tuple[str, ...] = ()
-    n_experts: tuple[int, ...] = ()
-    gpu: tuple[str, ...] = ()
-    batch: tuple[int, ...] = ()
-    context: float = 0.0
-    note: str = ""
-    unanswerable: str = ""
-
-
 def load() -> list[Claim]:
     """Read the published claims; SpecError if ``data/claims.toml`` is missing or broken."""
-    file = specs.path().with_name("claims.toml")
-    try:
-        table = tomllib.loads(file.read_text(encoding="ascii"))
-        entries, reasons = [dict(e) for e in table["claim"]], dict(table["unanswerable"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise SpecError(f"claims: {file} cannot be read ({problem}); expected [[claim]]s") from None
-    axes = {axis: specs.read(axis)[axis].values.tolist() for axis in ("model", "gpu")}
-    claims = [_claim(e, reasons, axes, f"claims: {file}, claim {e.get('id')!r}") for e in entries]
-    ids = [claim.id for claim in claims]
-    for twice in (i for i in ids if ids.count(i) > 1):
-        raise SpecError(f"claims: {file} holds {twice!r} twice; expected unique ids")
-    return claims
-
-
-def _claim(entry: dict, reasons: Mapping[str, str], axes: Mapping[str, list], where: str) -> Claim:
-    kinds = {f.name: formatannotation(f.type) for f in fields(Claim)}
-    _known(where, "field", entry, kinds)
-    given = {**entry, "high": entry.get("high", entry.get("value"))}
-    for name in (f.name for f in fields(Claim) if f.default is MISSING and f.name not in given):
-        raise SpecError(f"{where}: {name} is missing; expected {kinds[name]}")
-    for name, value in given.items():
-        listed, kind = "tuple" in kinds[name], str if "str" in kinds[name] else (int, float)
-        items = tuple(value) if listed and isinstance(value, list) else (value,)
-        if not items or any(isinstance(i, bool) or not isinstance(i, kind) for i in items):
-            raise SpecError(f"{where}: {name}={value!r}; expected {kinds[name]}")
-        given[name] = items if listed else value
-    claim = Claim(**given)
-    _known(where, "quantity", [claim.quantity], [*ANSWERS, *reasons])
-    if claim.quantity in reasons:
-        return replace(claim, unanswerable=reasons[claim.quantity])
-    _known(where, "unit", [claim.unit.removesuffix(DECIMAL)], UNITS)
-    _known(where, "model", claim.model, axes["model"])
-    _known(where, "gpu", claim.gpu, axes["gpu"])
-    return claim
-
-
-def _known(where: str, name: str, labels: Iterable[str], known: Collection[str]) -> None:
-    for got in (label for label in labels if label not in known):
-        raise SpecError(f"{where}: {name} {got!r} is unknown; {nearest(got, known)}")
+    return statements.read(ANSWERS)
 
 
 # --- Evaluators ----------------------------------------------------------------------------
@@ -130,19 +66,26 @@ def _known(where: str, name: str, labels: Iterable[str], known: Collection[str])
 
 @dataclass(frozen=True)
 class Answer:
-    """How a quantity is found in a cube, which metric it reads, and what it is in words."""
+    """How a quantity is found in a cube, which metric it reads, and what it is in words.
+
+    ``cube`` names one that holds all three along ``study``; ``where`` says where the claim holds.
+    """
 
     evaluate: Callable[[xr.Dataset, Claim], Any]
     reads: str
     title: str
+    cube: str = ""
+    where: Callable[[Cubes], str] = lambda cubes: ""
 
 
-def answers(quantities: str, reads: str, title: str = "") -> Callable[[Callable], Callable]:
+def answers(
+    quantities: str, reads: str, title: str = "", **more: Any
+) -> Callable[[Callable], Callable]:
     """Enter an evaluator of quantities: (cube, claim) -> a number, or both ends of a range."""
 
     def register(evaluate: Callable) -> Callable:
         words = title or (evaluate.__doc__ or "").rstrip(".")
-        ANSWERS.update(dict.fromkeys(quantities.split(), Answer(evaluate, reads, words)))
+        ANSWERS.update(dict.fromkeys(quantities.split(), Answer(evaluate, reads, words, **more)))
         return evaluate
 
     return register
@@ -248,6 +191,20 @@ def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     return ends(_cells(cube, "expert_parameters", claim) / across)
 
 
+@answers("offload_slowdowns", "slowdown", cube="offload", where=pair_region)
+def offload_slowdowns(cube: xr.Dataset, claim: Claim) -> Found:
+    """Median step over the baseline's: of Prophet, and of experts fetched when needed."""
+    slow = cube.slowdown.sel(batch=list(claim.batch))
+    low, high = (float(slow.sel(policy=p).median()) for p in (PROPHET, "on_demand"))
+    return low, high
+
+
+@answers("offload_ratio", "step_time", cube="offload", where=ratio_region)
+def offload_ratio(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
+    """Median step of experts fetched when needed over Prophet's in the same memory."""
+    return ratio(cube).sel(batch=list(claim.batch)).median()
+
+
 # --- Verdicts ------------------------------------------------------------------------------
 
 
@@ -258,7 +215,9 @@ def judge(cubes: Cubes) -> pd.DataFrame:
     ----------
     cubes
         ``published`` (the study's constants; an extension is 0 where the baseline does not fit),
-        ``verified`` (true architectures; NaN there), ``unfitted`` (as published, less the fit).
+        ``verified`` (true architectures; NaN there), ``unfitted`` (as published, less the fit);
+        ``offload`` (all three along ``study``, with experts fetched when needed), ``costs``
+        (`offloading.grids.costs`).
 
     Returns
     -------
@@ -266,10 +225,11 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         Columns id, document, quote, claim, unit, published, reproduced, verified, verdict, reason.
         A number that does not exist is NaN, two that differ are text, ``"lo..hi"``.
     """
-    lean = {}  # few coordinates to select by; no gain over a baseline that does not fit
+    every = (*CUBES, "offload", "costs")
+    for name in (name for name in every if name not in cubes):
+        raise InputError(f"cubes lack {name!r}; expected {', '.join(every)}")
+    lean = dict(cubes)  # few coordinates to select by; no gain over a baseline that does not fit
     for name in CUBES:
-        if name not in cubes:
-            raise InputError(f"cubes lack {name!r}; expected {', '.join(CUBES)}")
         gain = cubes[name].kv_increase.where(cubes[name].fits.sel(policy=BASELINE, drop=True))
         lean[name] = cubes[name].assign(kv_increase=gain).reset_coords().set_coords("n_experts")
     return pd.DataFrame([_row(claim, lean) for claim in load()])
@@ -286,9 +246,10 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
     what, verdict, reason = claim.quantity, UNANSWERED, claim.unanswerable
     if not reason:
         answer = ANSWERS[claim.quantity]
-        found = {name: _found(answer, cubes[name], claim, name) for name in CUBES}
+        own = {n: cubes[answer.cube].sel(study=n) if answer.cube else cubes[n] for n in CUBES}
+        found = {name: _found(answer, own[name], claim, name) for name in CUBES}
         what, verdict = answer.title, _verdict(claim, answer, found)
-        reason = _reason(claim, answer, cubes, found, verdict)
+        reason = f"{_reason(claim, answer, own, found, verdict)} {answer.where(cubes)}".strip()
     return {
         **{name: getattr(claim, name) for name in ("id", "document", "quote")},
         "claim": ", ".join([what.replace("_", " "), *_place(claim, cubes["published"])]),

@@ -76,16 +76,9 @@ def cli() -> None:
     """What Mixture-of-Experts language models cost in GPU memory and time."""
 
 
-@cli.command()
-@OUT
-def study(out: Path) -> None:
-    """Regenerate the published study, and what becomes of it under the true architectures."""
-    from prophet_xr import drawing
-
-    drawing.start()  # before our own imports, so that both import at once
+def _with_bar(job: Callable[[Path, Callable[[str, int], None]], None], out: Path) -> None:
+    """Run a job that writes files, with a bar on stderr."""
     from tqdm import tqdm
-
-    from prophet_xr import study as main_job
 
     with tqdm(desc="sweeping", unit="file", file=sys.stderr) as bar:
 
@@ -94,7 +87,19 @@ def study(out: Path) -> None:
             bar.n = bar.total - left
             bar.set_description(title)
 
-        main_job.run(out, tell)
+        job(out, tell)
+
+
+@cli.command()
+@OUT
+def study(out: Path) -> None:
+    """Regenerate the published study, and what becomes of it under the true architectures."""
+    from prophet_xr import drawing
+
+    drawing.start()  # before our own imports, so that both import at once
+    from prophet_xr import study as main_job
+
+    _with_bar(main_job.run, out)
     click.echo(f"wrote {out}/; start with {out}/PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md")
 
 
@@ -142,6 +147,32 @@ def claims(out: Path) -> None:
     main_job.write_claims(frame, out)
     click.echo(report.verdicts(frame))
     click.echo(f"wrote {out / 'claims.md'}")
+
+
+@cli.command()
+@OUT
+def offload(out: Path) -> None:
+    """Write what offloading experts costs, and where the study's claims on it hold."""
+    from prophet_xr.offloading import run
+
+    _with_bar(run.run, out / "offload")
+    click.echo(f"wrote {out}/offload/; start with {out}/offload/{run.REPORT}")
+
+
+@cli.command()
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/validation.md"),
+    show_default=True,
+    help="File whose part about the laws is written anew.",
+)
+def validation(file: Path) -> None:
+    """Compare the laws of routing, caching and offloading with every measured row."""
+    from prophet_xr.validation import document
+
+    document.update(file)
+    click.echo(f"wrote {file}")
 
 
 @cli.group(invoke_without_command=True)

@@ -16,3 +16,9 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file, the same bytes on every system."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")

@@ -82,9 +82,11 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     data = xr.Dataset()
     for name, q in QUANTITIES.items():
         if name in LABELLED:
-            data = data.merge(_labelled(name, chosen.get(name, start[name]), study))
+            rows = _labelled(name, chosen.get(name, start[name]), study)
+            # a field that is given may be a dimension by now: no field of a row may have its name
+            data = data.merge(rows.drop_vars(set(chosen) - {name}, errors="ignore"))
         elif name in chosen:
-            data = data.drop_vars(name, errors="ignore").assign({name: _numbers(q, chosen[name])})
+            data = data.assign({name: _numbers(q, chosen[name])})
         elif name in start:
             data = data.assign({name: start[name].variable})
     if STORED in np.atleast_1d(data.precision.values):

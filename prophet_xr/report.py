@@ -9,6 +9,7 @@ import xarray as xr
 from prophet_xr import specs
 from prophet_xr.describe import metric_table, number
 from prophet_xr.figures import FIGURES
+from prophet_xr.offloading import story
 from prophet_xr.reduce import extension, names, shown
 from prophet_xr.sentences import (
     bandwidth,
@@ -163,13 +164,8 @@ def accounting(m: Material) -> str:
     """State the study's formulas and constants, and how each constant is known."""
     study = specs.read("published/model")
     fields = (
-        "moe_layers",
-        "n_experts",
-        "top_k",
-        "expert_parameters",
-        "dense_parameters",
-        "kv_full",
-        "study_activation",
+        *("moe_layers", "n_experts", "top_k", "expert_parameters", "dense_parameters"),
+        *("kv_full", "study_activation"),
     )
     frame = pd.DataFrame({"model": study["name"].values})
     for field in fields:
@@ -275,10 +271,9 @@ def gpus(m: Material) -> str:
 def decode(m: Material) -> str:
     """Say what prediction costs and hides on the host link."""
     parts = [
-        "Bounds at datasheet rates on A100-80GB at native context, batch 1. Experts are assumed "
-        "not to repeat from one step to the next beyond chance (reuse = C / E); real traces "
-        "repeat more, so link traffic and slowdown are upper bounds. Rows whose policy does not "
-        "fit are what-ifs and are left out."
+        "Bounds at datasheet rates on A100-80GB at native context, batch 1. Experts repeat from "
+        "one step to the next as measured, or as the median of the measured models does. Rows "
+        "whose policy does not fit are what-ifs and are left out."
     ]
     for policy in ("baseline", "prophet"):
         cell = m.verified.sel(gpu="A100-80GB", batch=1, policy=policy)
@@ -292,6 +287,14 @@ def decode(m: Material) -> str:
         frame["slowdown"] = cell.slowdown.values
         parts += [f"### {policy.capitalize()}", markdown(frame[cell.fits.values])]
     return "\n\n".join(parts)
+
+
+@section("What offloading experts costs")
+def offloading(m: Material) -> str:
+    """Say where the study's 1.2x, 50x and 40x hold."""
+    link = "Tables and figures are in [outputs/offload](offload/WHAT_OFFLOADING_COSTS.md)."
+    figure = "![Where the claims hold](offload/figure4_where_the_claims_hold.png)"
+    return "\n\n".join([story.summary(m.cubes["costs"]), link, figure])
 
 
 @section("Model by model")
@@ -325,16 +328,9 @@ def _model(told: Mapping[str, xr.Dataset], label: str) -> str:
             ]
         )
     heads = [
-        "study",
-        "experts",
-        "expert memory [GB]",
-        "fixed weights [GB]",
-        "KV [B/token]",
-        "mean extension",
-        "median where both fit",
-        "cells where both fit",
-        "A100-80GB, batch 1 [token]",
-        "with Prophet [token]",
+        *("study", "experts", "expert memory [GB]", "fixed weights [GB]", "KV [B/token]"),
+        *("mean extension", "median where both fit", "cells where both fit"),
+        *("A100-80GB, batch 1 [token]", "with Prophet [token]"),
     ]
     v = cubes["verified"]
     lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
@@ -376,8 +372,8 @@ def limits(m: Material) -> str:
     open_claims = int((m.claims.verdict == "not answerable by this sweep").sum())
     return "\n".join(
         [
-            f"- {open_claims} claims need multi-GPU plans, latency measurements or workloads that "
-            "this sweep does not hold.",
+            f"- {open_claims} claims need multi-GPU plans, measurements or workloads that these "
+            "sweeps do not hold.",
             "- `verified` uses the `bare` runtime: all usable memory, no activations, no "
             "fragmentation. It is an upper bound; a serving engine leaves less.",
             "- The power law of distinct experts is the study's; measured routing of unrelated "

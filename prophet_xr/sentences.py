@@ -112,7 +112,7 @@ def bandwidth(published: xr.Dataset, verified: xr.Dataset) -> str:
     return (
         f"**Prediction hides latency; it does not create bandwidth.** With only a batch's experts "
         f"resident, a hit rate of {hit:.1%} still moves each expert that was not there before over "
-        f"the host link. On A100-80GB at batch 1, if experts do not repeat from step to step, a "
+        f"the host link. On A100-80GB at batch 1, with experts repeating as measured traces do, a "
         f"step takes {times(slow.min().item())} ({display(verified, least)}) to "
         f"{times(slow.max().item())} ({display(verified, worst)}) the all-resident time."
     )

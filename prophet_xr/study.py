@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,9 @@ import xarray as xr
 from prophet_xr import canvas, claims, documents, figures, report, specs, tables
 from prophet_xr.drawing import start
 from prophet_xr.engine import cores
-from prophet_xr.files import replacing
+from prophet_xr.files import write
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.offloading.grids import STUDY_LINK, costs
 from prophet_xr.reduce import columns
 from prophet_xr.registry import fields
 from prophet_xr.store import save
@@ -71,12 +73,15 @@ def unfitted() -> xr.Dataset:
 
     What still comes out owes nothing to the fit.
     """
-    data = inputs("published")
+    return zeros_where_nothing_fits(sweep(_without_fit(inputs("published"))))
+
+
+def _without_fit(data: xr.Dataset) -> xr.Dataset:
     status = specs.read("published/model").sel(model=data.model.values)
     for name in ("dense_parameters", "study_activation"):
         free = status[f"{name}_status"].isin(["bounded", "stand-in"]).variable
         data[name] = data[name].where(~xr.DataArray(free), 0.0).assign_attrs(data[name].attrs)
-    return zeros_where_nothing_fits(sweep(data))
+    return data
 
 
 def ladder() -> xr.Dataset:
@@ -94,21 +99,37 @@ def ladder() -> xr.Dataset:
         "usable_memory": ["nominal_weight"],
         "bare": ["activation_weight"],
     }
-    rungs = [start.drop_vars("runtime")]
-    for step in STEPS[1:]:
-        rungs.append(rungs[-1].assign({n: end[n].variable for n in changes[step]}))
-    varying = [n for n in start.data_vars if any(not r[n].equals(start[n]) for r in rungs)]
-    joined = xr.concat([r[varying] for r in rungs], "step").assign_coords(step=list(STEPS))
-    return sweep(rungs[0].drop_vars(varying).assign(joined))
+    rungs = {"published": start}
+    for before, step in pairwise(STEPS):
+        rungs[step] = rungs[before].assign({n: end[n].variable for n in changes[step]})
+    return sweep(_stacked(rungs, "step"))
+
+
+def offload() -> xr.Dataset:
+    """Sweep the study's grid with experts fetched when needed beside Prophet.
+
+    Returns a cube with the dimension ``study``: its own constants and link, the true architectures
+    on the link of each card, and the former without what was fitted.
+    """
+    policies = ["baseline", "prophet", "on_demand"]
+    own = inputs("published", policy=policies, host_link_rate=STUDY_LINK)
+    own["host_link_rate"] = own.host_link_rate.broadcast_like(own.gpu)
+    true = inputs("verified", policy=policies)
+    sets = {"published": own, "verified": true, "unfitted": _without_fit(own.copy())}
+    return sweep(_stacked(sets, "study"), ["slowdown", "step_time", "reuse", "feasible_hit_rate"])
+
+
+def _stacked(sets: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
+    """Inputs along a new dimension, on which only those that differ are."""
+    first = next(iter(sets.values())).drop_vars("runtime")
+    names = list(first.data_vars)
+    varying = [n for n in names if any(not d[n].equals(first[n]) for d in sets.values())]
+    each = [first.assign({n: d[n].variable for n in varying})[varying] for d in sets.values()]
+    stacked = xr.concat(each, dim).assign_coords({dim: list(sets)})
+    return first.drop_vars(varying).assign(stacked)
 
 
 # --- Files ---------------------------------------------------------------------------------
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it."""
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def flat(cube: xr.Dataset) -> pd.DataFrame:
@@ -164,6 +185,8 @@ def cubes() -> dict[str, xr.Dataset]:
         "verified": verified(),
         "unfitted": unfitted(),
         "ladder": ladder(),
+        "offload": offload(),
+        "costs": costs(),
     }
 
 
@@ -198,7 +221,8 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
     with ProcessPoolExecutor(cores(), mp_context=start()) as pool:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
-        made |= {"unfitted": unfitted(), "ladder": ladder()}
+        made |= {"unfitted": unfitted(), "ladder": ladder(), "offload": offload()}
+        made |= {"costs": costs()}
         todo = texts(out, made)
         left = len(todo) + len(drawn)
         for title, job in todo:

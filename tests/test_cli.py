@@ -15,7 +15,7 @@ def run(*arguments, cwd=None):
 def test_help_lists_the_commands():
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("study", "sweep", "fit", "specs", "claims"):
+    for command in ("study", "sweep", "fit", "specs", "claims", "offload", "validation"):
         assert command in shown.stdout
 
 
@@ -97,6 +97,15 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message, tmp_path):
     assert shown.stderr.startswith("error: ")
     assert len(shown.stderr.strip().splitlines()) == 1
     assert not shown.stdout
+
+
+def test_validation_writes_its_part_of_a_file(tmp_path):
+    file = tmp_path / "validation.md"
+    shown = run("validation", "--file", str(file))
+    assert shown.returncode == 0, shown.stderr
+    assert file.read_text().startswith("<!-- laws: generated")
+    file.write_text("<!-- end of laws -->")
+    assert run("validation", "--file", str(file)).returncode == 2
 
 
 def test_a_failing_disk_is_exit_1(tmp_path):

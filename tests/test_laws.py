@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prophet_xr import kernels
+from prophet_xr.registry import QUANTITIES
 
 COUNT = st.integers(1, 512)
 SHARE = st.floats(0, 1)
@@ -136,3 +137,27 @@ def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
     hidden = kernels.hidden_time(ahead, gpu)
     assert hidden + exposed == pytest.approx(serial, rel=1e-9, abs=1e-300)
     assert serial - gpu - 1e-9 * serial - 1e-300 <= exposed <= serial * (1 + 1e-9) + 1e-300
+
+
+@given(
+    r=SHARE,
+    h=SHARE,
+    memory=st.floats(1, 1e12),
+    gpu=st.floats(1e-4, 10),
+    rate=st.floats(1e8, 1e12),
+)
+def test_prediction_at_most_halves_a_step_in_the_same_memory(r, h, memory, gpu, rate):
+    cell = {"reuse": r, "hit_rate": h, "step_expert_memory": memory, "gpu_time": gpu}
+    cell |= {"host_link_rate": rate, "copy_latency": 0.0, "host_compute": 0.0, "host_time": 0.0}
+    cell |= {"expert_matrices": 3, "decode_moe_layers": 10, "unique_experts": 5}
+
+    def value(name, prediction):
+        known = {**cell, "prediction": prediction}
+        reads = QUANTITIES[name].inputs
+        return QUANTITIES[name].formula(
+            *(known[n] if n in known else value(n, prediction) for n in reads)
+        )
+
+    predicted, reactive = value("step_time", 1.0), value("step_time", 0.0)
+    assert predicted <= reactive * (1 + 1e-9)
+    assert 2 * predicted >= reactive * (1 - 1e-9)

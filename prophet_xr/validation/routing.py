@@ -1,6 +1,7 @@
 """Distinct experts and cache hits: predicted against measured, in frames of percent."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from statistics import median
 
 import numpy as np
@@ -12,11 +13,13 @@ from prophet_xr.validation.measured import catalogued, predict, read
 LABELS = ["zipf", "uniform", "power"]
 
 
+@cache
 def parameters() -> dict[str, dict[str, float]]:
     """Law parameters of every measured model: the catalogue's, or fitted where it lacks it."""
     return {**fitted(), **catalogued()}
 
 
+@cache
 def fitted() -> dict[str, dict[str, float]]:
     """Law parameters fitted to data/measured/, as the catalogue rounds them."""
     found = {}

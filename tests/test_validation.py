@@ -1,0 +1,182 @@
+"""The laws against every measured row, within the tolerances that the project states."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prophet_xr import specs
+from prophet_xr.errors import InputError
+from prophet_xr.validation import document, fits, measured, offload, routing
+
+FILE = Path(__file__).parent.parent / "docs" / "validation.md"
+TRUE = {"skew": 0.4, "gamma": 0.7}
+
+
+@pytest.fixture(scope="module")
+def fetched() -> pd.DataFrame:
+    return offload.fetched()
+
+
+def zipf(frame: pd.DataFrame, held_out: bool) -> pd.Series:
+    return frame.zipf[frame.held_out == held_out].abs()
+
+
+# --- Distinct experts ------------------------------------------------------------------------
+
+
+def test_distinct_experts_of_consecutive_tokens():
+    errors = routing.consecutive()
+    chosen, held_out = zipf(errors, False), zipf(errors, True)
+    assert (len(chosen), len(held_out)) == (36, 18)
+    assert chosen.median() <= 4
+    assert chosen.max() <= 12
+    assert held_out.median() <= 5  # beyond the tolerance of the models the law was chosen on
+    assert held_out.max() <= 15
+    assert errors.zipf.abs().median() <= 4
+
+
+def test_distinct_experts_of_mixed_tokens():
+    errors = routing.mixed()
+    chosen, held_out = zipf(errors, False), zipf(errors, True)
+    assert (len(chosen), len(held_out)) == (10, 16)
+    assert chosen.max() <= 2
+    assert held_out.median() <= 2.5
+    assert held_out.max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["consecutive", "mixed"])
+def test_the_measured_law_is_several_times_closer_than_the_others(kind):
+    size = getattr(routing, kind)()[routing.LABELS].abs().median()
+    assert 4 * size.zipf < min(size.uniform, size.power)
+
+
+def test_a_length_left_out_of_the_fit_is_still_predicted():
+    errors = np.abs(routing.left_out())
+    assert len(errors) == 36
+    assert np.median(errors) <= 4
+    assert errors.max() <= 18
+
+
+# --- Caches ----------------------------------------------------------------------------------
+
+
+def test_the_cache_law_meets_every_point_and_points_left_out():
+    size = routing.caches()[["law", "left_out", "assumed"]].abs()
+    assert len(size) == 27
+    assert size.law.max() <= 0.5  # percentage points
+    assert size.left_out.max() <= 2
+    assert size.assumed.median() > 10 * size.law.median()  # a model nobody measured is a guess
+
+
+def test_the_cache_law_is_above_other_caches_but_near():
+    errors = routing.other_caches().law
+    assert errors.min() > -1
+    assert errors.median() <= 3
+
+
+# --- Engines ---------------------------------------------------------------------------------
+
+
+def test_bulk_copies_follow_the_bytes(fetched):
+    bulk = fetched[fetched.kind == "bulk"]
+    assert len(bulk) == 8
+    assert (bulk.ratio - 1).abs().median() <= 0.15
+    assert offload.factor(bulk.ratio).max() <= 1.3
+
+
+def test_every_engine_is_within_a_factor_once_its_class_is_known(fetched):
+    assert len(fetched) == 20
+    off = offload.factor(fetched.ratio)
+    assert off.median() <= 1.5
+    assert off.groupby(fetched.kind).median().max() <= 1.15
+    assert off.max() <= 1.5
+
+
+def test_the_cache_law_stands_in_for_a_stated_hit_rate(fetched):
+    law = offload.factor((fetched.by_law / fetched.measured).dropna())
+    assert len(law) == 10
+    assert law.median() <= 1.15
+
+
+def test_the_constants_of_a_class_are_felt(fetched):
+    bare = offload.factor(offload.fetched(dict.fromkeys(document.CLASSES, "bulk")).ratio)
+    unfused = fetched.kind == "unfused"
+    assert bare[unfused].median() > 3
+    assert offload.factor(fetched.ratio)[unfused].median() <= 1.1
+
+
+def test_misses_computed_on_the_host():
+    frame = offload.computed()
+    assert len(frame) == 6
+    assert (frame.ratio - 1).abs().median() <= 0.15
+
+
+def test_a_bulk_row_by_hand(fetched):
+    row = fetched.iloc[0]  # 32 layers of 8 experts over PCIe 4, and what the GPU reads
+    copied, read = 32 * 8 * 63.7e6, 1e9 + 32 * 8 * 63.7e6
+    assert row.predicted == pytest.approx(copied / 24.8e9 + read / 2.039e12, rel=1e-6)
+
+
+# --- Fits ------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_holds_what_the_fit_gives():
+    fitted, held = routing.fitted(), measured.catalogued()
+    assert set(held) == set(fitted) - {"gpt-oss-120b"}  # measured, and no model of the catalogue
+    for label, row in held.items():
+        for name, value in row.items():
+            assert value == pytest.approx(fitted[label][name], rel=3e-4, abs=6e-5), (label, name)
+
+
+def test_a_model_nobody_measured_takes_the_median_and_says_so():
+    models = specs.read("model")
+    status = models.reuse_strength_status.values
+    assumed = models.isel(model=status == "assumed")
+    assert (assumed.skew == 0).all()
+    assert (assumed.gamma == 1).all()
+    fitted = routing.fitted().values()
+    for name in ("reuse_strength", "reuse_exponent"):
+        middle = np.median([row[name] for row in fitted])
+        np.testing.assert_allclose(assumed[name], middle, rtol=3e-4)
+
+
+def test_the_fits_find_what_made_the_points():
+    pair = fits.distinct(64, 8, TRUE["skew"], 2.0)
+    assert fits.skew(64, 8, pair) == pytest.approx(TRUE["skew"], abs=1e-6)
+    curve = [(t, fits.distinct(64, 8, TRUE["skew"], t ** TRUE["gamma"])) for t in (2, 8, 32)]
+    assert fits.gamma(64, 8, TRUE["skew"], curve) == pytest.approx(TRUE["gamma"], abs=1e-4)
+    points = [(x, 1 - (1 - x) * np.exp(-2.0 * x**0.7)) for x in (0.125, 0.25, 0.375)]
+    assert fits.reuse(points) == pytest.approx((2.0, 0.7), rel=1e-6)
+
+
+# --- The document ----------------------------------------------------------------------------
+
+
+def test_the_document_is_current():
+    text = FILE.read_text()
+    start, end = text.index(document.START), text.index(document.END) + len(document.END)
+    assert text[start:end] == document.document()
+
+
+def test_the_document_shows_every_row(fetched):
+    text = document.document()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    for system, seen in zip(fetched.system, 1e3 * fetched.measured, strict=True):
+        shown = f"{seen:,.0f}" if seen >= 1000 else f"{seen:.1f}" if seen >= 100 else f"{seen:.2f}"
+        assert any(f"| {system} " in line and f" {shown} |" in line for line in rows), system
+
+
+def test_a_file_keeps_what_stands_around_the_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "document", lambda: f"{document.START}\nnew\n{document.END}")
+    file = tmp_path / "v.md"
+    file.write_text(f"before\n\n{document.START}\nold\n{document.END}\n\nafter\n")
+    document.update(file)
+    assert file.read_text() == f"before\n\n{document.START}\nnew\n{document.END}\n\nafter\n"
+    file.write_text("before\n")
+    document.update(file)
+    assert file.read_text() == f"before\n\n{document.START}\nnew\n{document.END}\n"
+    file.write_text(document.START)
+    with pytest.raises(InputError, match="has one of the marks"):
+        document.update(file)
