@@ -1,4 +1,4 @@
-"""Kill a large sweep to disk at random moments, resume it, and compare it with one that ran through.
+"""Kill a large sweep to disk at random moments, resume it, compare it with one that ran through.
 
 Run as ``python benchmarks/kill_and_resume.py FOLDER [GB] [kills]``; FOLDER takes twice the size.
 """
