@@ -4,6 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 from prophet_xr.registry import QUANTITIES

@@ -1,5 +1,8 @@
 """A cube survives NetCDF with every label and attribute, and a broken file is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -79,3 +82,15 @@ def test_the_same_inputs_give_the_same_bytes(small, cube):
     again = px.sweep(small)
     for name in cube.variables:
         assert again[name].values.tobytes() == cube[name].values.tobytes(), name
+
+
+def test_a_process_that_only_loads_knows_the_metrics(cube, tmp_path):
+    px.save(cube, tmp_path / "cube.nc")
+    program = "import sys, prophet_xr as px; print(px.load(sys.argv[1]).regime.shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "cube.nc")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str(cube.regime.shape)
