@@ -127,12 +127,16 @@ def fit(study: str, others: tuple[str, ...], **options) -> None:
     from prophet_xr import describe
 
     chosen = {"batch": 1, "gpu": "A100-80GB", **_chosen(options, others)}
+    if str(chosen.get("model", "")).endswith(".json"):
+        chosen["model"] = px.spec_from_config(chosen["model"])
     if "model" not in chosen:
         raise InputError("fit needs --model; see `prophet-xr specs` for labels")
     several = [n for n, v in chosen.items() if isinstance(v, list) and n != "policy"]
     if several:
         raise InputError(f"fit takes one value of {several[0]}; use `prophet-xr sweep` for more")
-    click.echo(describe.fit(px.sweep(px.inputs(study, **chosen))))
+    cube = px.sweep(px.inputs(study, **chosen))
+    describe.refuse_impossible(cube)
+    click.echo(describe.fit(cube))
 
 
 @cli.command()

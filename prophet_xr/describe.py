@@ -151,6 +151,24 @@ def breakdown(data: xr.Dataset) -> str:
     return _plain(cells, ["component", "parameters", "share", "arithmetic"])
 
 
+LETTERS = {
+    **{"fixed_memory": "F", "expert_memory": "E", "predictor_memory": "P"},
+    **{"activation_memory": "A", "non_torch_memory": "N", "graph_memory": "G"},
+    **{"table_memory": "T"},
+}
+LEGEND = (
+    "F fixed weights, E experts, P predictor, A activations, N device context and exchange, "
+    "G CUDA graphs, T token table, K KV cache at the context, . free"
+)
+PARTS = {
+    **{"fixed_memory": "Fixed weights", "expert_memory": "Expert memory"},
+    **{"predictor_memory": "Predictor", "activation_memory": "Activation peak"},
+    **{"non_torch_memory": "Device context, exchange", "graph_memory": "CUDA graphs"},
+    **{"table_memory": "Token table", "reserved_memory": "Left alone by the runtime"},
+    **{"memory_budget": "Memory budget"},
+}
+
+
 def fit(cube) -> str:
     """Answer for one configuration: a column per policy.
 
@@ -173,12 +191,11 @@ def fit(cube) -> str:
             "Experts per layer resident",
             lambda c: f"{c.resident_experts.item():.4g} of {c.n_experts.item():.0f}",
         ),
-        line("Expert memory", gib("expert_memory")),
-        line("Fixed weights", gib("fixed_memory")),
+        *(line(title, gib(name)) for name, title in PARTS.items()),
         line("KV cache at the context", gib("kv_memory")),
-        line("Total memory", gib("total_memory")),
-        line("Memory budget", gib("memory_budget")),
         line("Left for the KV cache", gib("kv_budget")),
+        line("Sequences of the context at once", lambda c: f"{c.concurrent_sequences.item():,.1f}"),
+        line("Tokens in them", lambda c: f"{c.kv_capacity.item():,.0f}"),
         line("Longest context that fits", lambda c: f"{c.max_context.item():,} tokens"),
         line(
             "KV extension",
@@ -197,7 +214,55 @@ def fit(cube) -> str:
     note = (
         "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
     )
-    return f"{where}\n\n{_plain(rows, ['', *policies])}\n\n{note}"
+    wide = max(map(len, policies))
+    bars = "\n".join(f"{p:>{wide}} {bar(c)}" for p, c in zip(policies, each, strict=True))
+    parts = [where, bars, LEGEND, _plain(rows, ["", *policies]), *advice(cube), note]
+    return "\n\n".join(parts)
+
+
+def refuse_impossible(cube: xr.Dataset) -> None:
+    """Raise InputError for a plan that the model of one configuration cannot have."""
+    code = int(cube.plan_reason)
+    if code:
+        problem = str(cube.plan_reason.attrs["flag_meanings"]).split()[code].replace("_", " ")
+        raise InputError(
+            f"plan={cube.plan.item()!r} at model={cube.model.item()!r}: {problem}; it has "
+            f"{cube.attention_heads.item():.0f} heads, {cube.kv_heads.item():.0f} KV heads, "
+            f"{cube.n_experts.item():.0f} experts, {cube.n_layers.item():.0f} layers"
+        )
+
+
+def bar(cell: xr.Dataset, width: int = 60) -> str:
+    """One GPU's memory as a bar of text: a letter per part, a dot for what is free.
+
+    Where the parts exceed the card a mark shows where it ends.
+    """
+    budget, reserved = cell.memory_budget.item(), cell.reserved_memory.item()
+    card = budget + reserved
+    sizes = {letter: cell[name].item() for name, letter in LETTERS.items()}
+    sizes["K"] = min(cell.kv_memory.item(), max(cell.kv_budget.item(), 0.0))
+    text, done = "", 0.0
+    for letter, size in sizes.items():
+        done += size
+        text += letter * (round(done / card * width) - len(text))
+    text = text[: 2 * width]
+    if len(text) > width:
+        return f"{text[:width]}|{text[width:]} over by {max(0.0, done - card) / 2**30:,.1f} GiB"
+    return f"{text:.<{width}}| {card / 2**30:,.1f} GiB"
+
+
+def advice(cube: xr.Dataset) -> list[str]:
+    """What would serve the context, where no policy does: a precision, a plan or a card."""
+    if bool(cube.serves_context.any()):
+        return []
+    least = (cube.static_memory + cube.kv_memory).min().item() + cube.reserved_memory.min().item()
+    text = f"Nothing serves it: {least / 2**30:,.1f} GiB per GPU would do."
+    cards = specs.read("gpu")
+    enough = cards.usable_memory >= least / cube.utilization.item()
+    names = cards.gpu.values[enough.values].tolist()
+    if names:
+        return [f"{text} Cards of that size: {', '.join(map(str, names))}."]
+    return [f"{text} No card is that large; a plan over more GPUs (--plan) or --precision fp8."]
 
 
 def metric_table() -> str:

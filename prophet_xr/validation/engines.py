@@ -1,7 +1,6 @@
 """Memory that serving engines log, and decode steps of large systems: predicted and measured."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 import xarray as xr
@@ -152,8 +151,3 @@ def decode() -> pd.DataFrame:
         "source",
     ]
     return pd.DataFrame(lines, columns=heads)
-
-
-def configs() -> list[Path]:
-    """Configs kept beside the logs, of models that the catalogue does not have."""
-    return sorted((folder() / "configs").glob("*.json"))

@@ -1,0 +1,1 @@
+"""Many GPUs: how models scale over parallel plans, what fits, and the study's four systems."""

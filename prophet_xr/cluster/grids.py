@@ -1,0 +1,99 @@
+"""The sweeps behind the tables, figures and verdicts on many GPUs."""
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.grid import inputs, sweep
+
+LARGE = [  # the study's models from 132 billion parameters on, smallest first
+    *("dbrx-132b", "mixtral-8x22b", "qwen3-235b-a22b", "deepseek-v2-236b", "grok-1-314b"),
+    *("jamba-1.5-large", "snowflake-arctic-480b", "deepseek-v3-671b"),
+]
+TENSOR = ["tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8"]
+EXPERT = ["dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64"]
+CARDS = ["A100-80GB", "A100-80GB-PCIe", "H100-80GB", "RTX-A6000"]
+BATCH = 16  # sequences per GPU where work grows with the GPUs
+KEPT = [
+    *("n_gpus", "plan_reason", "fixed_memory", "expert_memory", "predictor_memory", "kv_memory"),
+    *("activation_memory", "non_torch_memory", "reserved_memory", "kv_budget", "serves_context"),
+    *("kv_capacity", "concurrent_sequences", "gpu_time", "communication_time", "step_time"),
+    *("communication_share", "link_traffic", "throughput", "throughput_per_gpu", "total_memory"),
+    *("kv_extension", "unique_experts", "rank_unique_experts", "memory_budget", "reason"),
+    "rank_resident_experts",
+]
+
+
+def scaling() -> xr.Dataset:
+    """Every large model on 1 to 64 GPUs, the whole batch fixed: memory, steps, exchange."""
+    return sweep(
+        inputs(
+            model=LARGE,
+            gpu=CARDS,
+            plan=[*TENSOR, *EXPERT],
+            batch=[1, 16, 64, 1024],
+            context=8192,
+            policy=["baseline", "prophet"],
+            runtime="vllm",
+            routing="zipf",
+        ),
+        KEPT,
+    )
+
+
+def systems(rows: xr.Dataset) -> xr.Dataset:
+    """The study's four systems by physics: its 128 experts of 2 GB, one sequence a GPU.
+
+    The experts stand in the 32 layers of Mixtral-8x7B, whose other parts are kept; four are
+    routed per token, as the note's 8 GB per token say; each rank holds experts of its own.
+    Reads   gpu, gpus (system); expert_size, experts of the rule
+    """
+    cells = []
+    for system in rows.system.values:
+        row = rows.sel(system=system)
+        n = int(row.gpus)
+        data = inputs(
+            model="mixtral-8x7b",
+            gpu=str(row.gpu.item()),
+            plan=f"dp{n}-ep{n}",
+            batch=n,
+            context=4096,
+            n_experts=float(rows.experts),
+            top_k=4,
+            cache_slots=4,
+            expert_parameters=float(rows.expert_size) / 2 / 32,
+            gpu_price=float(row.price) / 3600 / n,
+            routing="uniform",
+        )
+        cells.append(sweep(data, [*KEPT, "token_cost"]).drop_vars(["gpu", "plan"]))
+    return xr.concat(cells, xr.DataArray(rows.system.values, dims="system", name="system"))
+
+
+def fewest(cube: xr.Dataset) -> xr.DataArray:
+    """GPUs of the smallest plan that serves the context; NaN where none does.
+
+    Reads serves_context, n_gpus (plan, ...).
+    """
+    least = cube.n_gpus.where(cube.serves_context).min("plan")
+    return least.rename("min_gpus").assign_attrs(long_name="Fewest GPUs", units="1")
+
+
+def efficiency(cube: xr.Dataset) -> xr.DataArray:
+    """Tokens per second and GPU over those of the smallest plan that serves the context.
+
+    Reads throughput_per_gpu, serves_context, n_gpus (plan, ...).
+    """
+    rate = cube.throughput_per_gpu.where(cube.serves_context)
+    first = rate.where(cube.n_gpus == fewest(cube)).max("plan")
+    found = (rate / first).rename("scaling_efficiency")
+    return found.assign_attrs(long_name="Scaling efficiency", units="1")
+
+
+def best(cube: xr.Dataset, metric: str = "throughput_per_gpu") -> xr.DataArray:
+    """The largest of a metric over the plans of as many GPUs that serve the context.
+
+    Reads the metric, serves_context, n_gpus (plan, ...); adds the dimension gpus.
+    """
+    counts = np.unique(cube.n_gpus.values)
+    rate = cube[metric].where(cube.serves_context)
+    each = [rate.where(cube.n_gpus == n).max("plan") for n in counts]
+    return xr.concat(each, xr.DataArray(counts, dims="gpus", name="gpus"))
