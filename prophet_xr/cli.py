@@ -164,6 +164,16 @@ def offload(out: Path) -> None:
 
 
 @cli.command()
+@OUT
+def cluster(out: Path) -> None:
+    """Write how models scale over GPUs, and what becomes of the study's multi-GPU note."""
+    from prophet_xr.cluster import run
+
+    _with_bar(run.run, out / "cluster")
+    click.echo(f"wrote {out}/cluster/; start with {out}/cluster/{run.REPORT}")
+
+
+@cli.command()
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -65,7 +65,8 @@ def systems(rows: xr.Dataset) -> xr.Dataset:
             routing="uniform",
         )
         cells.append(sweep(data, [*KEPT, "token_cost"]).drop_vars(["gpu", "plan"]))
-    return xr.concat(cells, xr.DataArray(rows.system.values, dims="system", name="system"))
+    joined = xr.concat(cells, "system")
+    return joined.assign_coords(system=rows.system.values)
 
 
 def fewest(cube: xr.Dataset) -> xr.DataArray:

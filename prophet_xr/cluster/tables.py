@@ -83,11 +83,10 @@ def table3_exchange(cubes: Cubes) -> pd.DataFrame:
 @table
 def table4_systems(cubes: Cubes) -> pd.DataFrame:
     """The study's four systems by its own rule and by physics."""
-    source = note.rows()
-    rule, physics = note.by_rule(source), note.by_physics(source, cubes["systems"])
+    rule, physics = note.both(cubes)
     cell = cubes["systems"]
     lines = []
-    for system in source.system.values:
+    for system in rule.system.values:
         own, true = rule.sel(system=system), physics.sel(system=system)
         here = cell.sel(system=system)
         lines.append(
@@ -113,5 +112,4 @@ def table4_systems(cubes: Cubes) -> pd.DataFrame:
 @table
 def table5_claims(cubes: Cubes) -> pd.DataFrame:
     """Every claim of the multi-GPU note: published, by its own rule, by physics."""
-    source = note.rows()
-    return note.verdicts(note.by_rule(source), note.by_physics(source, cubes["systems"]))
+    return note.verdicts(*note.both(cubes))

@@ -1,0 +1,93 @@
+"""Cubes -> Markdown: what many GPUs change, and what becomes of the study's multi-GPU note."""
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from prophet_xr.cluster import grids, note
+from prophet_xr.cluster.figures import FIGURES
+from prophet_xr.cluster.tables import TABLES
+from prophet_xr.reduce import shown
+from prophet_xr.tables import markdown
+
+Cubes = Mapping[str, xr.Dataset]
+CARD = "H100-80GB"
+
+
+def report(cubes: Cubes) -> str:
+    """Write the report on many GPUs: what holds, tables and figures."""
+    parts = ["# Mixture-of-experts models on many GPUs", summary(cubes), "## Tables"]
+    for name, table in TABLES.items():
+        title = (table.__doc__ or name).splitlines()[0]
+        parts += [f"### {title}", f"`{name}.csv`", markdown(table(cubes)).strip("\n")]
+    parts.append("## Figures")
+    for name, draw in FIGURES.items():
+        title = (draw.__doc__ or name).splitlines()[0]
+        parts += [f"### {title}", f"![{title}]({name}.png)"]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(cubes: Cubes) -> str:
+    """Say what Prophet saves in GPUs, what that costs, and what the note's numbers come to."""
+    lines = [_fewest(cubes["scaling"]), _cost(cubes["scaling"]), _note(cubes)]
+    return "\n\n".join([*lines, _limits()])
+
+
+def _fewest(cube: xr.Dataset) -> str:
+    found = grids.fewest(cube).sel(gpu=CARD)
+    parts = []
+    for batch in found.batch.values:
+        own, less = (found.sel(batch=batch, policy=p) for p in ("baseline", "prophet"))
+        parts.append(
+            f"at batch {batch:g} Prophet needs fewer GPUs for {int((less < own).sum())} of "
+            f"{own.size} models"
+        )
+    return (
+        f"**Fewer GPUs, at small batches.** On {CARD}, 8,192 tokens a sequence, of plans of 1 to "
+        f"64 GPUs: {'; '.join(parts)}. As the batch grows its experts are all that there are, and "
+        f"Prophet keeps what the baseline keeps."
+    )
+
+
+def _cost(cube: xr.Dataset) -> str:
+    least = grids.fewest(cube)
+    rate = cube.throughput_per_gpu.where(cube.serves_context)
+    own = rate.where(cube.n_gpus == least).max("plan").sel(gpu=CARD, batch=1)
+    ratio = (own.sel(policy="prophet") / own.sel(policy="baseline")).dropna("model")
+    return (
+        f"**What they cost.** At batch 1, each on its fewest {CARD}, Prophet gives "
+        f"{ratio.min().item():.2g} to {ratio.max().item():.2g} times the tokens per second and GPU "
+        f"of all experts resident (median {ratio.median().item():.2g}, {ratio.size} models): "
+        f"the experts that a step lacks cross each GPU's host link."
+    )
+
+
+def _note(cubes: Cubes) -> str:
+    cube = cubes["systems"]
+    rule, true = note.both(cubes)
+    frame = note.verdicts(rule, true)
+    hit = int(frame.verdict.str.startswith("reproduced").sum())
+    agrees = int(frame.verdict.str.endswith("agrees").sum())
+    up, real = rule.multi_gpu_speedup, true.multi_gpu_speedup.dropna("system")
+    fits = cube.serves_context.sel(policy="baseline")
+    moved = shown(cube.link_traffic.sel(policy="prophet"), "GB")
+    return (
+        f"**The note's speed-ups.** Of {len(frame)} claims, its own rule reproduces {hit}; physics "
+        f"agrees with {agrees}. The rule ships expert weights between GPUs, 8 GB a token; expert "
+        f"parallelism ships activations, and weights stay where they are. It gives Prophet four "
+        f"times the compute for a quarter of the memory. By physics the 256 GB of experts fit "
+        f"{int(fits.sum())} of {fits.size} systems without Prophet, which then steps at "
+        f"{real.min().item():.2f} to {real.max().item():.2f} times the speed (published "
+        f"{up.min().item():.2f} to {up.max().item():.2f}), because {moved.min().item():.1f} to "
+        f"{moved.max().item():.1f} GB a step cross each host link. Where they do not fit, Prophet "
+        f"is what makes the system serve at all."
+    )
+
+
+def _limits() -> str:
+    return (
+        "Exchange is in series with the step, as measured systems have it; a busiest rank beyond "
+        "the mean is the input `imbalance` (1 here, the optimistic end). Prices are the study's "
+        "own; any other is the input `gpu_price`. How far predictions are from logs and measured "
+        "steps is in `docs/validation.md`."
+    )

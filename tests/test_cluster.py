@@ -1,0 +1,89 @@
+"""Many GPUs: the study's note by its rule, what fits, and logs of engines and large systems."""
+
+import pandas as pd
+import pytest
+
+from prophet_xr.cluster import grids, note, run, story, tables
+from prophet_xr.validation import engine_text, engines
+
+
+@pytest.fixture(scope="module")
+def cubes():
+    return run.cubes()
+
+
+@pytest.fixture(scope="module")
+def memory() -> pd.DataFrame:
+    return engines.memory()
+
+
+def test_the_note_comes_out_to_the_printed_digit(cubes):
+    rule, _ = note.both(cubes)
+    printed = {"4xH100": (105.9, 679.2, 6.42), "8xA100": (171.4, 1263.2, 7.37)}
+    printed |= {"10xA6000": (61.4, 823.5, 13.41)}
+    for system, (all_, less, up) in printed.items():
+        row = rule.sel(system=system)
+        assert round(row.baseline_throughput.item(), 1) == all_
+        assert round(row.prophet_throughput.item(), 1) == less
+        assert round(row.multi_gpu_speedup.item(), 2) == up
+
+
+def test_every_claim_of_the_note_has_a_verdict(cubes):
+    frame = tables.table5_claims(cubes)
+    assert len(frame) == 35
+    assert frame.verdict.str.contains("by its rule; physics").all()
+    by_id = frame.set_index("claim")
+    assert by_id.loc["C280", "by its rule"] == 0  # the speed-up of the rule knows no count
+    assert by_id.loc["C281", "by its rule"] == -1
+
+
+def test_prophet_never_needs_more_gpus_and_never_steps_faster(cubes):
+    cube = cubes["scaling"]
+    least = grids.fewest(cube).fillna(1e9)
+    assert (least.sel(policy="prophet") <= least.sel(policy="baseline")).all()
+    step = cube.step_time
+    assert not (step.sel(policy="prophet") < step.sel(policy="baseline") * (1 - 1e-12)).any()
+    share = grids.efficiency(cube)
+    assert (share.where(cube.n_gpus == grids.fewest(cube)).dropna("plan", how="all") <= 1).any()
+
+
+def test_the_report_tells_what_the_tables_hold(cubes):
+    text = story.report(cubes)
+    assert "of 8 models" in text
+    for name in tables.TABLES:
+        assert f"`{name}.csv`" in text
+
+
+def test_weights_of_engine_logs(memory):
+    ratio = memory.weights_ratio.dropna()
+    middle, nine = engine_text.spread(ratio)
+    assert len(ratio) >= 20
+    assert abs(middle - 1) <= 0.005
+    assert nine <= 3
+    assert (abs(ratio - 1) <= 0.03).mean() >= 0.9
+
+
+def test_kv_pools_of_engine_logs(memory):
+    ratio = memory.kv_ratio.dropna()
+    middle, nine = engine_text.spread(ratio)
+    assert len(ratio) >= 10
+    assert abs(middle - 1) <= 0.002
+    assert nine <= 1.5
+
+
+def test_room_for_the_kv_cache_in_fully_specified_logs(memory):
+    rows = memory.dropna(subset=["kv"])
+    assert set(rows.row) == {"r01", "r02", "r06", "r18", "r19", "r20"}
+    assert (abs(rows.kv_predicted - rows.kv) <= 1.5).all()
+
+
+def test_every_logged_row_is_compared_or_has_a_reason(memory):
+    out = engines.left_out()
+    for row in engines.rows():
+        assert row["id"] in set(memory.row) | set(out.row)
+    assert out.why.str.len().min() > 4
+
+
+def test_decode_steps_and_exchange_of_large_systems():
+    assert (abs(engines.decode().ratio - 1) <= 0.3).all()
+    assert (abs(engines.exchanges().ratio - 1) <= 0.15).all()

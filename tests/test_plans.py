@@ -1,0 +1,186 @@
+"""Parallel plans and runtimes: shares add up, and one GPU is what it always was."""
+
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prophet_xr import cli, grid, kernels, planning
+from prophet_xr.errors import InputError
+from prophet_xr.registry import QUANTITIES
+
+V3 = {"model": "deepseek-v3-671b", "precision": "fp8", "gpu": "H800", "policy": "baseline"}
+
+
+def sweep(*names, **chosen):
+    return grid.sweep(grid.inputs(**{"batch": 16, "context": 4096, **chosen}), list(names) or None)
+
+
+@pytest.mark.parametrize(
+    ("label", "degrees"),
+    [("tp8", (8, 1, 1, 1)), ("tp8-pp2", (8, 2, 1, 1)), ("dp32-ep32", (1, 1, 32, 32))],
+)
+def test_a_label_says_the_degrees(label, degrees):
+    assert tuple(planning.parse(label).values()) == degrees
+    assert tuple(planning.parse(label.upper()).values()) == degrees
+
+
+@pytest.mark.parametrize("label", ["", "tp0", "tp", "tp8-tp2", "xx3", "tp8pp2", "tp9999999"])
+def test_a_label_that_is_no_plan_is_refused(label):
+    with pytest.raises(InputError, match="is no plan; expected tp, pp, dp and ep"):
+        grid.inputs(plan=label)
+
+
+def test_expert_ranks_are_all_ranks_or_none():
+    with pytest.raises(InputError, match=r"has ep4; expected 1 .* or tp x dp = 8"):
+        grid.inputs(plan="dp8-ep4")
+
+
+@given(t=st.integers(1, 64), p=st.integers(1, 16), d=st.integers(1, 64), experts=st.booleans())
+def test_any_plan_that_is_written_is_read(t, p, d, experts):
+    label = f"tp{t}-pp{p}-dp{d}" + (f"-ep{t * d}" if experts else "")
+    expected = [t, p, d, t * d if experts else 1]
+    assert list(planning.parse(label).values()) == expected
+
+
+def test_gpus_of_a_plan_hold_all_experts_once():
+    plans = ["tp1", "tp8", "tp4-ep4", "dp8-ep8", "dp64-ep64", "tp2-dp4-ep8"]
+    cube = sweep("expert_memory", "n_gpus", **V3, plan=plans)
+    held = cube.expert_memory * cube.n_gpus
+    np.testing.assert_allclose(held, 58 * 256 * 3 * 7168 * 2048 * (1 + 4 / 128**2), rtol=1e-12)
+
+
+def test_latent_attention_by_hand_on_eight_gpus():
+    cube = sweep("fixed_memory", "kv_per_token", **V3, plan=["tp1", "tp8"], runtime="bare")
+    down = 61 * (7168 * 1536 + 7168 * 576)  # on every rank, as routers and norms are
+    one, eight = cube.fixed_memory.values
+    whole = down * (1 + 4 / 128**2) + 2 * (
+        cube.router_parameters.item() + cube.norm_parameters.item()
+    )
+    assert eight == pytest.approx(whole + (one - whole) / 8, rel=1e-12)
+    assert (cube.kv_per_token == 61 * 576 * 2).all()  # the latent is on every rank
+
+
+def test_kv_heads_are_divided_and_then_repeated():
+    chosen = {"model": "qwen3-235b-a22b", "gpu": "H200", "policy": "baseline"}  # four KV heads
+    cube = sweep("kv_per_token", **chosen, plan=["tp1", "tp2", "tp4", "tp8", "tp16"])
+    assert (cube.kv_per_token[0] / cube.kv_per_token).values.tolist() == [1, 2, 4, 4, 4]
+
+
+def test_stages_share_layers_and_one_holds_the_head():
+    chosen = {"model": "mixtral-8x7b", "gpu": "H200", "policy": "baseline", "runtime": "bare"}
+    cube = sweep("fixed_memory", "expert_memory", **chosen, plan=["tp1", "pp3"])
+    layers = (cube.fixed_memory[0] - 2 * 2 * 32000 * 4096) / 32
+    assert cube.fixed_memory[1].item() == pytest.approx(11 * layers.item() + 2 * 32000 * 4096)
+    assert (cube.expert_memory[1] / cube.expert_memory[0]).item() == pytest.approx(11 / 32)
+
+
+def test_an_impossible_plan_is_data_in_a_sweep_and_an_error_in_fit():
+    cube = sweep(model="mixtral-8x7b", gpu="H200", plan=["tp1", "tp3", "dp16-ep16", "pp64"])
+    meanings = cube.reason.attrs["flag_meanings"].split()
+    found = [meanings[int(r)] for r in cube.reason.sel(policy="baseline")]
+    assert found[1:] == [
+        "heads_do_not_divide",
+        "more_expert_ranks_than_experts",
+        "more_stages_than_layers",
+    ]
+    assert not cube.fits.sel(policy="baseline").values[1:].any()
+    assert np.isnan(cube.step_time.sel(policy="baseline").values[1:]).all()
+    asked = ["fit", "--model", "mixtral-8x7b", "--plan", "tp3"]
+    problem = CliRunner().invoke(cli.cli, asked).exception
+    assert isinstance(problem, InputError)
+    assert "heads do not divide; it has 32 heads, 8 KV heads, 8 experts" in str(problem)
+
+
+def test_parts_of_memory_add_up_to_the_card():
+    cube = sweep(
+        model=["qwen3-235b-a22b", "mixtral-8x7b"],
+        gpu=["A100-80GB", "H200"],
+        plan=["tp1", "tp8", "dp8-ep8"],
+        runtime=["bare", "vllm", "sglang"],
+    )
+    parts = ["fixed_memory", "expert_memory", "activation_memory", "predictor_memory"]
+    parts += ["non_torch_memory", "graph_memory", "table_memory", "kv_budget", "reserved_memory"]
+    total = sum(cube[n] for n in parts)
+    np.testing.assert_allclose(
+        *np.broadcast_arrays(total.values, cube.usable_memory.broadcast_like(total).values)
+    )
+
+
+def test_an_all_reduce_by_hand():
+    cube = sweep(model="mixtral-8x7b", gpu="H100-80GB", plan="tp8", policy="baseline", batch=4)
+    size = 4 * 4096 * 2  # B: four tokens, 16 bits
+    each = 31e-6 + 2 * 7 / 8 * size / 374.1e9
+    assert cube.allreduce_time.item() == pytest.approx(2 * 32 * each, rel=1e-12)
+    assert cube.dispatch_time.item() == 0
+    assert cube.communication_share.item() == pytest.approx(
+        cube.communication_time.item() / cube.step_time.item()
+    )
+
+
+def test_slower_links_beyond_a_pair_and_beyond_a_server():
+    cube = sweep(
+        "tensor_rate", model="mixtral-8x7b", gpu="A100-80GB-PCIe", plan=["tp2", "tp4", "tp16"]
+    )
+    assert cube.tensor_rate.values.tolist() == [197e9, 23.7e9, 50e9]
+
+
+@given(n=st.sampled_from([1, 2, 4, 8]), b=st.integers(1, 4096))
+def test_ranks_share_experts_and_none_holds_more_than_its_own(n, b):
+    own = kernels.rank_experts(64.0, 0.0, float(n))
+    share = kernels.expert_share(own, 64.0, float(n), 1.5)
+    touched = kernels.rank_unique_experts(min(64.0, 8.0 * b), share, own)
+    assert touched <= own
+    assert n == 1 or own == 64 / n
+
+
+def test_more_ranks_never_hold_more_and_imbalance_never_less():
+    chosen = {"model": "deepseek-v3-671b", "gpu": "H800", "policy": "prophet"}
+    cube = sweep(
+        *("rank_resident_experts", "step_read"),
+        **{**chosen, "imbalance": [1.0, 1.5, 3.0]},
+        plan=["dp8-ep8", "dp16-ep16", "dp32-ep32"],
+    )
+    assert (cube.rank_resident_experts.diff("plan") <= 0).all()
+    assert (cube.rank_resident_experts.diff("imbalance") >= 0).all()
+    assert (cube.step_read.diff("imbalance") >= 0).all()
+
+
+def test_a_price_gives_costs_and_none_is_assumed():
+    data = {"model": "mixtral-8x7b", "gpu": "H200", "policy": "baseline"}
+    assert "token_cost" not in sweep(**data)
+    cube = sweep(**data, gpu_price=[1 / 3600, 2 / 3600])
+    expected = [p / 3600 / cube.throughput_per_gpu.item() for p in (1, 2)]
+    assert cube.token_cost.values == pytest.approx(expected)
+    with pytest.raises(InputError, match="gpu_price is missing"):
+        sweep("token_cost", **data)
+    assert QUANTITIES["gpu_price"].optional
+
+
+def test_pages_of_a_hybrid_model_by_hand():
+    # Qwen3-Next on two H200: blocks of 544 tokens over 12 layers; 482 of them and 3 of state
+    chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "policy": "baseline"}
+    cube = sweep(**chosen, plan="tp2", runtime="vllm", context=262144, batch=1)
+    assert cube.page_tokens.item() == 544
+    assert cube.sequence_pages.item() == math.ceil(262144 / 544) + 3 == 485
+    pool = 7162 * 544 * 1024 * 12  # B: num_gpu_blocks of the log
+    assert pool / cube.sequence_memory.item() == pytest.approx(14.77, abs=5e-3)
+
+
+def test_fit_draws_the_card_and_says_what_would_do():
+    asked = ["fit", "--model", "deepseek-v3-671b", "--gpu", "A100-40GB", "--runtime", "vllm"]
+    text = CliRunner().invoke(cli.cli, asked, catch_exceptions=False).output
+    assert "over by" in text
+    assert "Nothing serves it:" in text
+    text = (
+        CliRunner()
+        .invoke(
+            cli.cli, ["fit", "--model", "data/configs/olmoe-1b-7b.json"], catch_exceptions=False
+        )
+        .output
+    )
+    assert "olmoe on A100-80GB" in text
+    assert "| 79.2 GiB" in text
