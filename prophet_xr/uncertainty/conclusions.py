@@ -1,0 +1,107 @@
+"""Where a conclusion holds in the space of assumptions, what it hangs on, and what breaks it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError
+from prophet_xr.uncertainty.variance import sobol
+
+ROBUST, NEVER = 0.95, 0.05
+"""A conclusion is robust from the first share of the space on, and wrong up to the second."""
+VERDICTS = ("robust", "hangs on an assumption", "wrong")
+
+
+def robustness(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, object]:
+    """How much of a space of assumptions a conclusion holds in.
+
+    Parameters
+    ----------
+    holds
+        Whether it holds, over the assumptions; every cell weighs the same.
+    base
+        The label of every assumption under which it was stated.
+
+    Returns
+    -------
+    dict
+        ``share`` of the space, ``at_base`` whether it holds there, ``verdict``, ``hangs_on`` the
+        assumption with the largest total Sobol index of `holds` and that ``index`` (empty and NaN
+        where it holds everywhere or nowhere), ``nearest`` the assumptions to change until it
+        breaks (or, where it does not hold at the base, until it does), as ``{name: label}``.
+
+    Raises
+    ------
+    InputError
+        If the base names no cell of the space.
+    """
+    for dim in holds.dims:
+        if dim not in base or base[str(dim)] not in holds[dim].values:
+            raise InputError(f"base has no {dim} of the space; expected one of its labels")
+    share, here = float(holds.mean()), {str(d): base[str(d)] for d in holds.dims}
+    at_base = bool(holds.sel(here))
+    verdict = VERDICTS[0 if share >= ROBUST else 2 if share <= NEVER else 1]
+    found = {"share": share, "at_base": at_base, "verdict": verdict, "hangs_on": "", "index": np.nan}
+    if 0 < share < 1:
+        total = sobol(holds.astype(np.float64), second_order=False).total
+        found |= {"hangs_on": str(total.idxmax().item()), "index": float(total.max())}
+    return {**found, "nearest": nearest_change(holds, here)}
+
+
+def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, object]:
+    """Fewest assumptions to change, and among these the nearest, until the answer is another.
+
+    Distance is counted in the share of an axis that is crossed: of numbers by value, of labels 1.
+    """
+    other = holds != holds.sel(dict(base))
+    if not other.any():
+        return {}
+    changes, distance = xr.zeros_like(holds, np.int64), xr.zeros_like(holds, np.float64)
+    for dim, label in base.items():
+        axis = holds[dim]
+        changes = changes + (axis != label)
+        if axis.dtype.kind in "iuf":
+            width = float(axis.max() - axis.min()) or 1.0
+            distance = distance + abs(axis - float(label)) / width  # pyright: ignore[reportArgumentType]
+        else:
+            distance = distance + (axis != label)
+    cost = (changes + distance / (1 + distance.max())).where(other)
+    at = cost.argmin(...)
+    labels = {str(d): holds[d].values[int(i)] for d, i in at.items()}
+    return {d: v.item() for d, v in labels.items() if v != base[d]}
+
+
+def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dataset:
+    """How stable a ranking is over a space of assumptions.
+
+    Parameters
+    ----------
+    scores
+        What is ranked along ``of``, largest first; NaN ranks last.
+    of
+        The dim of what is ranked.
+    base
+        The label of every assumption under which the ranking was stated.
+
+    Returns
+    -------
+    xr.Dataset
+        ``tau`` (assumptions): Kendall's tau-b with the ranking at the base, NaN where either is
+        all ties; ``first`` (of): the share of assumptions in which each ranks first, ties shared.
+    """
+    from scipy.stats import kendalltau
+
+    rest = [d for d in scores.dims if d != of]
+    filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
+    at_base = filled.sel({d: base[str(d)] for d in rest}).values
+    tau = np.full(filled.shape[:-1], np.nan)
+    for index in np.ndindex(tau.shape):
+        row = filled.values[index]
+        if np.ptp(row) and np.ptp(at_base):
+            tau[index] = kendalltau(at_base, row).statistic
+    best = filled == filled.max(of)
+    first = (best / best.sum(of)).where(scores.notnull().any(of)).mean(rest)
+    coords = {d: scores[d] for d in rest}
+    found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
+    return xr.Dataset({"tau": found, "first": first.assign_attrs(units="1")})
