@@ -13,40 +13,51 @@ ROBUST, NEVER = 0.95, 0.05
 VERDICTS = ("robust", "hangs on an assumption", "wrong")
 
 
-def robustness(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, object]:
+def robustness(
+    holds: xr.DataArray, base: Mapping[str, object], truth: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """How much of a space of assumptions a conclusion holds in.
 
     Parameters
     ----------
     holds
-        Whether it holds, over the assumptions; every cell weighs the same.
+        Whether it holds (1 or 0) over the assumptions; every cell weighs the same, and NaN none.
     base
         The label of every assumption under which it was stated.
+    truth
+        Labels of the assumptions that are known to be right, if there are any.
 
     Returns
     -------
     dict
-        ``share`` of the space, ``at_base`` whether it holds there, ``verdict``, ``hangs_on`` the
-        assumption with the largest total Sobol index of `holds` and that ``index`` (empty and NaN
-        where it holds everywhere or nowhere), ``nearest`` the assumptions to change until it
-        breaks (or, where it does not hold at the base, until it does), as ``{name: label}``.
+        ``share`` of the space, and ``share_true`` of what ``truth`` leaves of it; ``at_base``
+        whether it holds there; ``verdict``: *wrong* if one of the shares is at most `NEVER`,
+        *robust* from `ROBUST` on; ``hangs_on``, the assumption with the largest total Sobol index
+        of `holds`, and that ``index`` (empty and NaN where it holds everywhere or nowhere);
+        ``nearest``, the fewest assumptions to change until the answer is another.
 
     Raises
     ------
     InputError
-        If the base names no cell of the space.
+        If the base names no cell of the space, or the space has no cell.
     """
-    for dim in holds.dims:
-        if dim not in base or base[str(dim)] not in holds[dim].values:
-            raise InputError(f"base has no {dim} of the space; expected one of its labels")
-    share, here = float(holds.mean()), {str(d): base[str(d)] for d in holds.dims}
-    at_base = bool(holds.sel(here))
-    verdict = VERDICTS[0 if share >= ROBUST else 2 if share <= NEVER else 1]
-    found = {"share": share, "at_base": at_base, "verdict": verdict, "hangs_on": "", "index": np.nan}
+    for dim in map(str, holds.dims):
+        if dim not in base or base[dim] not in holds[dim].values:
+            raise InputError(f"base={base.get(dim)!r} is no {dim} of the space")
+    flag = holds.astype(np.float64)
+    if not flag.notnull().any():
+        raise InputError("no cell of the space has an answer; expected one at least")
+    here = {str(d): base[str(d)] for d in holds.dims}
+    share, true = float(flag.mean()), float(flag.sel(dict(truth or {})).mean())
+    least = min(share, true)
+    found: dict[str, object] = {"share": share, "share_true": true}
+    found["at_base"] = bool(flag.sel(here) == 1)
+    found["verdict"] = VERDICTS[2 if least <= NEVER else 0 if share >= ROBUST else 1]
+    found |= {"hangs_on": "", "index": np.nan}
     if 0 < share < 1:
-        total = sobol(holds.astype(np.float64), second_order=False).total
+        total = sobol(flag, second_order=False).total
         found |= {"hangs_on": str(total.idxmax().item()), "index": float(total.max())}
-    return {**found, "nearest": nearest_change(holds, here)}
+    return {**found, "nearest": nearest_change(flag, here)}
 
 
 def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, object]:
@@ -54,7 +65,7 @@ def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str,
 
     Distance is counted in the share of an axis that is crossed: of numbers by value, of labels 1.
     """
-    other = holds != holds.sel(dict(base))
+    other = (holds != holds.sel(dict(base))) & holds.notnull()
     if not other.any():
         return {}
     changes, distance = xr.zeros_like(holds, np.int64), xr.zeros_like(holds, np.float64)

@@ -20,7 +20,7 @@ BASE |= {"activation": 1.0, "utilization": 1.0, "average": "zeros count"}
 SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
 TIMES = ["dedup_exponent", "hit_rate", "host_link_rate", "copy_latency", "software_floor"]
 TIMES += ["reuse_strength", "reuse_exponent"]
-MEMORY = ["dedup_exponent", "study_activation", "usable_memory"]
+MEMORY = ["dedup_exponent", "study_activation", "utilization"]
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
 
 
@@ -36,7 +36,7 @@ def assumptions() -> xr.Dataset:
     charge = (data.study_activation * factor).variable
     data = data.assign(study_activation=charge).assign_coords(activation=factor)
     data["study_activation"].attrs = QUANTITIES["study_activation"].attrs
-    return sweep(data, ["kv_extension", "regime"])
+    return sweep(data, ["kv_extension", "regime", "total_parameters"])
 
 
 def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
