@@ -22,6 +22,7 @@ from prophet_xr.ladder import rungs, stacked
 from prophet_xr.offloading.grids import STUDY_LINK, costs
 from prophet_xr.reduce import columns
 from prophet_xr.store import save
+from prophet_xr.uncertainty.grids import assumptions
 
 SPLIT = ["expert_memory", "total_memory", "fits", "kv_budget", "max_context"]
 SINGLE = [
@@ -159,6 +160,7 @@ def cubes() -> dict[str, xr.Dataset]:
         "ladder": ladder(),
         "offload": offload(),
         "costs": costs(),
+        "assumptions": assumptions(),
     }
 
 
@@ -194,7 +196,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder(), "offload": offload()}
-        made |= {"costs": costs()}
+        made |= {"costs": costs(), "assumptions": assumptions()}
         todo = texts(out, made)
         left = len(todo) + len(drawn)
         for title, job in todo:

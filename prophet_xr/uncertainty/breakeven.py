@@ -29,7 +29,8 @@ def batch_of_little_savings() -> xr.Dataset:
     """
     grid = np.unique(np.geomspace(1, 4096, 400).round())
     data = inputs(policy="prophet", routing=LAWS, dedup_exponent=EXPONENTS, batch=grid, gpu=CARD)
-    return _sided(solve(data, "expert_savings_fraction", LEFT, "batch"), "batch")
+    found = _sided(solve(data, "expert_savings_fraction", LEFT, "batch"), "batch")
+    return found.assign(n_experts=data.n_experts, top_k=data.top_k)
 
 
 def exponent_of_no_fit() -> xr.Dataset:

@@ -26,7 +26,7 @@ from prophet_xr.canvas import (
 )
 from prophet_xr.reduce import names
 from prophet_xr.uncertainty.conclusions import NEVER, ROBUST
-from prophet_xr.uncertainty.survival import TITLES, worded
+from prophet_xr.uncertainty.survival import TITLES
 
 Made = Mapping[str, Any]
 Draw = Callable[[Made], Figure]
@@ -63,16 +63,17 @@ def figure1_tornado(made: Made) -> Figure:
     cube = made["tornado"]
     drawing = Figure(figsize=(COLUMN, 3.6))
     heads = {
-        "mean extension": "DeepSeek-MoE-16B: mean KV extension (×), the study's constants",
-        "slowdown": "Mixtral-8x7B: slowdown at batch 1 (×), A100-80GB",
+        "mean extension": "DeepSeek-MoE-16B: mean extension (×)",
+        "slowdown": "OLMoE-1B-7B: slowdown at batch 1 (×)",
     }
     for axes, (name, title) in zip(drawing.subplots(2, 1), heads.items(), strict=True):
         _bars(axes, cube[name])
         axes.set_title(title)
     _note(
         drawing,
-        "Each input at the values the study proposes, the others as stated (upright line). Right "
-        "of a name: the change over its range.",
+        "Each input at the values the study proposes, the others as stated (upright line); grey: "
+        "the change. Above: the study's constants. Below: true architectures, A100-80GB, 75% of "
+        "the experts resident.",
     )
     return drawing
 
@@ -86,6 +87,7 @@ def _bars(axes: Axes, values: xr.DataArray) -> None:
     width = np.ptp(ends) or 0.1 * base
     for row, kind in enumerate(kinds):
         low, high = spans[kind].min(), spans[kind].max()
+        high = low if high - low < 1e-9 * abs(low) else high
         axes.barh(row, high - low, 0.5, low, color=PROPHET if high > low else RULE)
         inputs = values.value.values[values.input.values == kind]
         texts = {low: inputs[spans[kind].argmin()], high: inputs[spans[kind].argmax()]}
@@ -96,9 +98,10 @@ def _bars(axes: Axes, values: xr.DataArray) -> None:
         at = {"xycoords": axes.get_yaxis_transform(), "annotation_clip": False}
         beside(axes, change if high > low else "no change", (1.0, row - 0.42), -1, FAINT, **at)
     axes.axvline(base, color=INK, linewidth=0.6, zorder=2)
-    axes.set_xlim(ends.min() - 0.2 * width, ends.max() + 0.2 * width)
+    axes.set_xlim(ends.min() - 0.3 * width, ends.max() + 0.3 * width)
     label_rows(axes, [INPUTS[k] for k in kinds], above=0.2)
     axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=5)
 
 
 # --- Global ----------------------------------------------------------------------------------
@@ -162,6 +165,7 @@ def figure3_fans(made: Made) -> Figure:
         log(right, "y", [10, 30, 100, 300, 1000])
         log(left, "y", [1, 2, 5, 10, 20])
         log(left, "x", space.batch.values)
+        left.set_xlim(0.8, 80)
     for axes in panels[-1]:
         axes.set_xlabel("Decode batch")
     _note(
@@ -185,7 +189,8 @@ def _probabilities(axes: Axes, share: xr.DataArray) -> None:
     across = axes.get_xaxis_transform()
     for batch, value in zip(share.batch.values, share.values, strict=True):
         text = f"{100 * value:.0f}"
-        axes.text(batch, 0.99, text, transform=across, ha="center", va="top", fontsize=7, color=FAINT)
+        look = {"ha": "center", "va": "top", "fontsize": 7, "color": FAINT}
+        axes.text(batch, 0.99, text, transform=across, **look)
 
 
 # --- Conclusions -----------------------------------------------------------------------------
@@ -256,7 +261,7 @@ def figure6_break_even_hit_rate(made: Made) -> Figure:
     links = [f"{v / 1e9:g}" for v in found.host_link_rate.values]
     for axes, name, i in zip(panels, labels, range(len(labels)), strict=True):
         one = found.isel(model=i).transpose("kept", "host_link_rate")
-        text = np.where(one.side == 2, "any", np.where(one.side == 1, "–", "")).astype(object)
+        text = np.where(one.side == 2, "any", np.where(one.side == 1, "-", "")).astype(object)
         for at in np.argwhere(one.side.values == 0):
             text[tuple(at)] = f"{100 * one.hit_rate.values[tuple(at)]:.1f}"
         shade = np.where(one.side == 0, 100 * one.hit_rate, np.where(one.side == 2, 0.0, np.nan))
@@ -267,7 +272,7 @@ def figure6_break_even_hit_rate(made: Made) -> Figure:
             linewidths=0.5, xticklabels=links, yticklabels=rows, **look,
         )  # fmt: skip
         for at in np.argwhere(one.side.values == 1):
-            axes.text(at[1] + 0.5, at[0] + 0.5, "–", ha="center", va="center", color=FAINT)
+            axes.text(at[1] + 0.5, at[0] + 0.5, "-", ha="center", va="center", color=FAINT)
         axes.set_title(name)
         axes.set_ylabel("Also resident")
         axes.tick_params(length=0)

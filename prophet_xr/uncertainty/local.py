@@ -1,4 +1,4 @@
-"""One input at a time: tornadoes and elasticities, each in one sweep with the dimension ``case``."""
+"""One input at a time: tornadoes and elasticities, each one sweep with the dimension ``case``."""
 
 from collections.abc import Iterable, Mapping
 
@@ -116,7 +116,7 @@ def _known(data: xr.Dataset, name: str) -> None:
 
 
 def _beside(name: str) -> str:
-    """Dim of an axis that is an input of two dims: no variable may be named like one of its dims."""
+    """Dim of an axis whose input gets two dims: no variable may be named like one of its dims."""
     return f"{name}_axis"
 
 

@@ -236,4 +236,3 @@ def gridded(data: xr.Dataset, priors: Priors, count: int = 16) -> xr.Dataset:
         data = data.drop_vars(name).assign({name: made.variable})
         data[name].attrs = QUANTITIES[name].attrs
     return data
-

@@ -59,18 +59,21 @@ def _size(data: xr.Dataset) -> int:
 def _ranking(cube: xr.Dataset) -> xr.Dataset:
     scores = survival.scores(cube)
     found = ranking(scores, "model", grids.BASE)
-    parts = [ranking(scores.sel(step=[s]), "model", {**grids.BASE, "step": s}) for s in cube.step.values]
+    parts = [
+        ranking(scores.sel(step=[s]), "model", {**grids.BASE, "step": s}) for s in cube.step.values
+    ]
     by_step = xr.concat([p["first"] for p in parts], cube.step)
     return found.assign(first_by_step=by_step).assign_coords(model_name=cube.model_name)
 
 
 def _tornado() -> xr.Dataset:
-    """The study's variations of what it says of its best model, and of a step of Mixtral-8x7B."""
+    """The study's variations of its best model's extension, and of a step of OLMoE-1B-7B."""
     model = grids.SHOWN[0]
     data = inputs("published", model=model)
     asked = ["kv_extension", "max_context"]
     found = local.one_at_a_time(data, asked, VALUES, FACTORS).sel(policy="prophet")
-    own = inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=1, context=4096)
+    chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
+    own = inputs(routing="zipf", staging=40, **chosen)  # 48 of 64 experts are resident
     step = local.one_at_a_time(own, "slowdown", VALUES, FACTORS).sel(policy="prophet")
     cell = {"gpu": "A100-80GB", "batch": 16}
     made = xr.Dataset(

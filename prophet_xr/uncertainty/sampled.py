@@ -67,9 +67,7 @@ def sampled(
     def evaluate(shares: np.ndarray) -> xr.DataArray:
         return sweep(place(data, priors, shares), [metric])[metric]
 
-    return estimate(
-        evaluate, list(priors), method, count=count, seed=seed, confidence=confidence
-    )
+    return estimate(evaluate, list(priors), method, count=count, seed=seed, confidence=confidence)
 
 
 def estimate(
@@ -150,7 +148,11 @@ def _analysed(
         warnings.simplefilter("ignore")
         if code:  # what an estimate looks like, with nothing in it
             made = _estimates(problem, method, points, points.sum(1), seed, confidence)
-            return {name: np.full_like(array, np.nan) for name, array in made.items()}, missing, code
+            return (
+                {name: np.full_like(array, np.nan) for name, array in made.items()},
+                missing,
+                code,
+            )
         return _estimates(problem, method, points[rows], some, seed, confidence), missing, code
 
 

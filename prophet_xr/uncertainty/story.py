@@ -8,7 +8,7 @@ import xarray as xr
 
 from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import survival
-from prophet_xr.uncertainty.conclusions import NEVER, ROBUST, ranking
+from prophet_xr.uncertainty.conclusions import NEVER, ROBUST, VERDICTS, ranking
 from prophet_xr.uncertainty.figures import FIGURES, METRICS
 from prophet_xr.uncertainty.grids import BASE
 from prophet_xr.uncertainty.priors import known
@@ -37,7 +37,8 @@ def summary(cubes: Mapping[str, xr.Dataset]) -> str:
     """Say what survives, for the study's report.  Reads ``assumptions`` and ``costs``."""
     found = survival.judged(cubes)
     scores = survival.scores(cubes["assumptions"])
-    ranks = ranking(scores, "model", BASE).assign_coords(model_name=cubes["assumptions"].model_name)
+    named = {"model_name": cubes["assumptions"].model_name}
+    ranks = ranking(scores, "model", BASE).assign_coords(named)
     return "\n\n".join([told(found), _space(cubes["assumptions"]), _ranks(ranks)])
 
 
@@ -50,9 +51,12 @@ def told(judged: pd.DataFrame) -> str:
         f"Sobol index of whether it holds.",
         "",
     ]
-    for verdict in judged.verdict.drop_duplicates().sort_values().tolist():
+    for verdict in VERDICTS:
         for own in judged[judged.verdict == verdict].to_dict("records"):
             lines.append(f"- **{own['conclusion']}: {_verdict(own)}.** {_why(own)}")
+    missing = [v for v in VERDICTS if v not in judged.verdict.values]
+    if missing:
+        lines.append(f"- None is {' or '.join(missing)}.")
     return "\n".join(lines)
 
 
@@ -107,7 +111,8 @@ def _global(sobol: Mapping[str, xr.Dataset]) -> str:
     lines = ["**Which input matters** (total index, every axis at once):", ""]
     for metric, found in sobol.items():
         total = found.total.sortby(found.total, ascending=False)
-        parts = [f"{a} {v:.2f}" for a, v in zip(total.axis.values[:4], total.values[:4], strict=True)]
+        best = zip(total.axis.values[:4], total.values[:4], strict=True)
+        parts = [f"{a} {v:.2f}" for a, v in best]
         text = ", ".join(parts).replace("_", " ")
         lines.append(
             f"- {METRICS[metric]}: {text}; first orders add up to "

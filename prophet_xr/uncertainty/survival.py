@@ -88,7 +88,8 @@ def conclusions(cubes: Cubes) -> list[Conclusion]:
     )
     whole = cube.total_parameters.isel(step=0)
     large = cube.regime.isel(model=np.flatnonzero(whole >= LARGE))
-    add("Models of 132B and more fit no single GPU", large.isin([0, 3]).all(["model", "gpu", "batch"]))
+    none = large.isin([0, 3]).all(["model", "gpu", "batch"])
+    add("No model of 132B or more fits a single GPU, even with Prophet", none)
     return made + _offloading(cubes["costs"])
 
 

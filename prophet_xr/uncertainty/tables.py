@@ -103,7 +103,7 @@ def table6_uncertainty(made: Made) -> pd.DataFrame:
             row["extension defined, share"] = space.kv_extension_share.sel(at).item()
             for kind, found in (("extension", space.kv_extension_quantile.sel(at)),):
                 row |= {f"{kind}, {q:.0%}": found.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
-            steps = 1e3 * time.step_time_quantile.sel(at, policy="prophet")
+            steps = 1e3 * time.step_time_quantile.sel({**at, "policy": "prophet"})
             row |= {f"step [ms], {q:.0%}": steps.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
             rows.append(row)
     return pd.DataFrame(rows)
@@ -157,7 +157,9 @@ def table10_exponent_break_even(made: Made) -> pd.DataFrame:
         for gpu in found.gpu.values:
             one = found.isel(model=i).sel(gpu=gpu)
             if (one.side == 0).any():
-                cells = zip(one.batch.values, one.dedup_exponent.values, one.side.values, strict=True)
+                cells = zip(
+                    one.batch.values, one.dedup_exponent.values, one.side.values, strict=True
+                )
                 words = {
                     f"batch {b}": f"{x:.3f}" if s == 0 else meanings[int(s)] for b, x, s in cells
                 }
@@ -174,8 +176,11 @@ def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
     for i, name in enumerate(names(found)):
         for kept in found.kept.values:
             one = found.isel(model=i).sel(kept=kept)
-            row: dict[str, object] = {"model": name, "of the other experts resident [%]": 100 * kept}
-            cells = zip(one.host_link_rate.values, one.hit_rate.values, one.side.values, strict=True)
+            row: dict[str, object] = {"model": name}
+            row["of the other experts resident [%]"] = 100 * kept
+            cells = zip(
+                one.host_link_rate.values, one.hit_rate.values, one.side.values, strict=True
+            )
             for link, hit, side in cells:
                 text = f"{100 * hit:.1f}" if side == 0 else meanings[int(side)]
                 row[f"{link / 1e9:g} GB/s"] = text
