@@ -7,10 +7,7 @@ import xarray as xr
 
 from prophet_xr.errors import InputError
 from prophet_xr.uncertainty.variance import sobol
-
-ROBUST, NEVER = 0.95, 0.05
-"""A conclusion is robust from the first share of the space on, and wrong up to the second."""
-VERDICTS = ("robust", "hangs on an assumption", "wrong")
+from prophet_xr.uncertainty.words import NEVER, ROBUST, VERDICTS
 
 
 def robustness(

@@ -25,8 +25,7 @@ from prophet_xr.canvas import (
     wrapped,
 )
 from prophet_xr.reduce import names
-from prophet_xr.uncertainty.conclusions import NEVER, ROBUST
-from prophet_xr.uncertainty.survival import TITLES
+from prophet_xr.uncertainty.words import NEVER, ROBUST, TITLES
 
 Made = Mapping[str, Any]
 Draw = Callable[[Made], Figure]

@@ -8,12 +8,12 @@ import xarray as xr
 
 from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import survival
-from prophet_xr.uncertainty.conclusions import NEVER, ROBUST, VERDICTS, ranking
+from prophet_xr.uncertainty.conclusions import ranking
 from prophet_xr.uncertainty.figures import FIGURES, METRICS
 from prophet_xr.uncertainty.grids import BASE
 from prophet_xr.uncertainty.priors import known
-from prophet_xr.uncertainty.survival import TITLES, worded
 from prophet_xr.uncertainty.tables import TABLES
+from prophet_xr.uncertainty.words import NEVER, ROBUST, TITLES, VERDICTS, worded
 
 Made = Mapping[str, Any]
 

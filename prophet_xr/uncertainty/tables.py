@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from prophet_xr.reduce import names
-from prophet_xr.uncertainty.survival import TITLES, worded
+from prophet_xr.uncertainty.words import TITLES, worded
 
 Made = Mapping[str, Any]
 Table = Callable[[Made], pd.DataFrame]
@@ -169,7 +169,7 @@ def table10_exponent_break_even(made: Made) -> pd.DataFrame:
 
 @table
 def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
-    """Least hit rate [%] for the study's slowdown at batch 1 on A100-80GB, by link and residency."""
+    """Least hit rate [%] for the study's slowdown at batch 1, A100-80GB, by link and residency."""
     found = made["hit"]
     rows = []
     meanings = {1: "no hit rate", 2: "any"}
