@@ -145,9 +145,9 @@ def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, monkeypatch
     cube = px.sweep(random_inputs, ["step_time", "fits"])
     values = cube.step_time.where(cube.fits) if where else cube.step_time
     got = sa.sobol_sweep(random_inputs, "step_time", over, where=where)
-    want = sa.sobol(values, over).transpose(..., *got.first_order.dims)
+    want = sa.sobol(values, over)
     for name in ("first_order", "total", "missing", "second_order"):
-        xr.testing.assert_allclose(got[name].reset_coords(drop=True), want[name], atol=1e-9)
+        np.testing.assert_allclose(got[name], want[name].transpose(*got[name].dims), atol=1e-9)
 
 
 def test_an_axis_that_is_not_felt_has_index_0():
@@ -257,8 +257,10 @@ def test_draws_follow_their_priors_and_their_correlation(cell):
     values, counts = np.unique(data.reuse_strength, return_counts=True)
     assert values.tolist() == [0.5, 1.0, 4.0]
     assert np.ptp(counts) <= 4
-    ranks = [data[n].rank("draw") for n in pair]
-    pearson = 2 * np.sin(np.pi / 6 * xr.corr(*ranks).item())  # of the normals behind them
+    from scipy.stats import spearmanr
+
+    ranked = spearmanr(*(data[n].values for n in pair)).statistic
+    pearson = 2 * np.sin(np.pi / 6 * ranked)  # of the normals behind them
     assert pearson == pytest.approx(0.8, abs=0.02)
     assert abs(xr.corr(data.hit_rate, data.software_floor).item()) < 0.05
     xr.testing.assert_identical(data, px.draws(cell, priors, 4096, correlation={pair: 0.8}))
@@ -319,9 +321,13 @@ def test_bands_are_the_quantiles_of_the_draws():
     want = cube.kv_extension.sel(policy="prophet", batch=1).quantile(0.1, "draw")
     got = found.kv_extension_quantile.sel(policy="prophet", batch=1, quantile=0.1)
     np.testing.assert_allclose(got, want, rtol=1e-12)
-    np.testing.assert_allclose(sa.probability(drawn), cube.fits.mean("draw").transpose(..., "batch"))
+    np.testing.assert_allclose(
+        sa.probability(drawn), cube.fits.mean("draw").transpose(..., "batch")
+    )
     share = found.kv_extension_share.sel(policy="prophet")
-    np.testing.assert_allclose(share, cube.kv_extension.notnull().mean("draw").sel(policy="prophet"))
+    np.testing.assert_allclose(
+        share, cube.kv_extension.notnull().mean("draw").sel(policy="prophet")
+    )
     assert 0 < float(share.min()) < 1
 
 

@@ -80,7 +80,8 @@ class Part:
             total, count = self.given(key | {out})
             at = [d for d in self.dims if d in key or d == out].index(out)
             w = self.weights[out]
-            count = count * float(w.sum()) if isinstance(count, float) else _along(count, at, w)
+            alike = not isinstance(count, np.ndarray)
+            count = count * float(w.sum()) if alike else _along(count, at, w)
             self.known[key] = _along(total, at, w), count
         return self.known[key]
 

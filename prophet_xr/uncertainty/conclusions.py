@@ -107,7 +107,7 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     for index in np.ndindex(tau.shape):
         row = filled.values[index]
         if np.ptp(row) and np.ptp(at_base):
-            tau[index] = kendalltau(at_base, row).statistic
+            tau[index] = kendalltau(at_base, row)[0]
     best = filled == filled.max(of)
     first = (best / best.sum(of)).where(scores.notnull().any(of)).mean(rest)
     coords = {d: scores[d] for d in rest}

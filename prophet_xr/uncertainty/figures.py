@@ -179,8 +179,8 @@ def figure3_fans(made: Made) -> Figure:
 def _fan(axes: Axes, bands: xr.DataArray, color: str) -> None:
     x = bands.batch.values
     for low, high, alpha in ((0.05, 0.95, 0.2), (0.25, 0.75, 0.4)):
-        ends = (bands.sel(quantile=q).values for q in (low, high))
-        axes.fill_between(x, *ends, color=color, alpha=alpha, linewidth=0)
+        below, above = (bands.sel(quantile=q).values for q in (low, high))
+        axes.fill_between(x, below, above, color=color, alpha=alpha, linewidth=0)
     axes.plot(x, bands.sel(quantile=0.5), color=color)
 
 

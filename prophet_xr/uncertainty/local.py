@@ -93,7 +93,8 @@ def elasticities(
     for name in listed(metrics):
         values = swept[name].transpose(..., CASE).isel({CASE: slice(1, None)}).astype(np.float64)
         logs = np.log(values.where((values > 0) & np.isfinite(values)))
-        rise = (logs[..., ::2].values - logs[..., 1::2].values) / np.where(over > 0, over, np.nan)
+        above, below = (logs.isel({CASE: slice(i, None, 2)}).values for i in (0, 1))
+        rise = (above - below) / np.where(over > 0, over, np.nan)
         one = values.isel({CASE: slice(None, None, 2)}).copy(data=rise)
         title = f"Elasticity of {QUANTITIES[name].long_name}"
         result[name] = one.rename({CASE: "input"}).assign_attrs(long_name=title, units="1")

@@ -1,7 +1,7 @@
 """Sensitivity by sampling, for continuous priors: SALib's estimators with their intervals.
 
 The estimators know no missing cell (one NaN makes SALib return zeros without a word), so what is
-not finite never reaches them: the block of the design that holds it is left out, and its share told.
+not finite never reaches them: the block of the design that holds it is left out, its share told.
 """
 
 import warnings

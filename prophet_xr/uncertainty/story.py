@@ -1,6 +1,7 @@
 """Results -> Markdown: which of the study's conclusions survive other assumptions."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import survival
 from prophet_xr.uncertainty.conclusions import ranking
 from prophet_xr.uncertainty.figures import FIGURES, METRICS
-from prophet_xr.uncertainty.grids import BASE
+from prophet_xr.uncertainty.grids import AVERAGES, BASE
 from prophet_xr.uncertainty.priors import known
 from prophet_xr.uncertainty.tables import TABLES
 from prophet_xr.uncertainty.words import NEVER, ROBUST, TITLES, VERDICTS, worded
@@ -60,13 +61,13 @@ def told(judged: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _verdict(own: Mapping[str, Any]) -> str:
+def _verdict(own: Mapping[Any, Any]) -> str:
     if own["verdict"] == "hangs on an assumption":
         return f"hangs on the {TITLES.get(own['hangs_on'], own['hangs_on'])}"
     return str(own["verdict"])
 
 
-def _why(own: Mapping[str, Any]) -> str:
+def _why(own: Mapping[Any, Any]) -> str:
     text = f"It holds in {own['share']:.1%} of the space"
     if own["share_true"] != own["share"]:
         text += f" and in {own['share_true']:.1%} of it under the true architectures"
@@ -81,7 +82,7 @@ def _why(own: Mapping[str, Any]) -> str:
 
 def _space(cube: xr.Dataset) -> str:
     sizes = {d: n for d, n in cube.kv_extension.sizes.items() if d in BASE}
-    cells = 3 * int(pd.Series(list(sizes.values())).prod())
+    cells = len(AVERAGES) * prod(sizes.values())
     axes = ", ".join(
         f"{TITLES.get(str(d), str(d))} ({', '.join(f'{v}' for v in cube[d].values)})" for d in sizes
     )

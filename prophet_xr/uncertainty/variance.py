@@ -68,7 +68,7 @@ def sobol(
     >>> bool(found.total.sel(axis="batch") > found.total.sel(axis="hit_rate"))
     True
     """
-    axes = _axes(dict(values.sizes), over)
+    axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
     fill = _fill(missing)
