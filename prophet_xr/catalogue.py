@@ -12,10 +12,11 @@ import xarray as xr
 from prophet_xr import importer, specs
 from prophet_xr.errors import InputError, SpecError
 from prophet_xr.files import replacing
+from prophet_xr.planning import parse
 from prophet_xr.registry import fields
 from prophet_xr.specs import TEXTS
 
-MODEL = "model"
+MODEL, PLAN = "model", "plan"
 WORDS = ("name", "stored_precision", "notes", "config")
 
 
@@ -166,6 +167,8 @@ def rows(
     """Rows of an axis by label: the catalogue's, and of models the user's and those given."""
     group = "published/model" if label == MODEL and study == "published" else label
     table = specs.rows(label, study)
+    if label == PLAN:
+        return _plans(asked)
     if label != MODEL:
         return table
     words = specs.read(group)
@@ -179,6 +182,14 @@ def rows(
     rest = table.drop_sel({MODEL: [name for name in extra if name in known]})
     parts = [rest, *map(_plain, extra.values())]
     return xr.concat(parts, MODEL, coords="minimal", compat="override", join="outer")
+
+
+def _plans(asked: Iterable[str]) -> xr.Dataset:
+    """Rows of plans, each from its label alone."""
+    labels = list(asked)
+    degrees = [parse(label) for label in labels]
+    columns = {q.name: (PLAN, [d[q.name] for d in degrees], q.attrs) for q in fields(PLAN)}
+    return xr.Dataset(columns, coords={PLAN: labels})
 
 
 def _plain(row: xr.Dataset) -> xr.Dataset:

@@ -17,6 +17,7 @@ from prophet_xr.engine import run
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import layout, nests
+from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
     BASELINE,
@@ -149,6 +150,9 @@ def _listed(name: str, values: object) -> list:
 def _known(name: str, label: object, known: list[str]) -> str:
     by_slug = {k.lower(): k for k in known}
     slug = str(label).lower()
+    if name == "plan":
+        parse(slug)
+        return slug
     slug = STUDY_NAMES.get(slug, slug) if name == "model" else slug
     if slug not in by_slug:
         raise InputError(f"{name}={label!r} is not in the catalogue; {nearest(label, known)}")
@@ -212,7 +216,7 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted = chosen(metrics)
+    wanted = chosen(metrics, data)
     if dtype not in ("float64", "float32"):
         raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
     if data.chunks:
@@ -233,11 +237,12 @@ def sweep(
     return cube.assign_attrs(provenance())
 
 
-def chosen(names: Iterable[str] | None) -> list[str]:
-    """Names of metrics; all of them by default."""
+def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
+    """Names of metrics; by default all but those of an optional input that is not given."""
     every = [q.name for q in metrics()]
     if names is None:
-        return every
+        lacking = {n for n, q in QUANTITIES.items() if q.optional and n not in data.variables}
+        return [n for n in every if not lacking & needed([n])]
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in every:

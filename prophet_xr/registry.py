@@ -19,7 +19,8 @@ _PREFIX = "baseline_"
 class Quantity:
     """A named number: what it is, in which unit, and where it comes from.
 
-    ``of`` names the label axis a spec field belongs to; ``flags`` names the codes of an integer.
+    ``of`` names the label axis a spec field belongs to; ``flags`` names the codes of an integer;
+    what is ``optional`` has no default, and a sweep of all metrics does without it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Quantity:
     bounds: tuple[float, float] = (0.0, inf)
     dtype: str = "float64"
     flags: tuple[str, ...] = ()
+    optional: bool = False
     formula: Callable[..., float] | None = field(default=None, repr=False)
 
     @cached_property
@@ -81,9 +83,16 @@ def labels(name: str, long_name: str) -> None:
     declare(Quantity(name, "", long_name))
 
 
-def axis(name: str, units: str, long_name: str, *, bounds: tuple[float, float]) -> None:
+def axis(
+    name: str,
+    units: str,
+    long_name: str,
+    *,
+    bounds: tuple[float, float],
+    optional: bool = False,
+) -> None:
     """Declare an axis of numbers."""
-    declare(Quantity(name, units, long_name, bounds=bounds))
+    declare(Quantity(name, units, long_name, bounds=bounds, optional=optional))
 
 
 def spec(

@@ -69,7 +69,7 @@ def sweep_to(
         If the disk is full; what is finished stays, and the same call goes on.
     """
     target = _target(path, compression)
-    job = _job(data, target, chosen(metrics), dtype, compression)
+    job = _job(data, target, chosen(metrics, data), dtype, compression)
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:

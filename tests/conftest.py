@@ -50,6 +50,14 @@ def random_inputs() -> xr.Dataset:
     data["n_experts"] = ("model", [8.0, 64.0])
     data["top_k"] = ("model", [2.0, 8.0])
     data["cache_slots"] = 16.0  # more than the experts of one model
+    data["expert_parameters"] = ("model", [2e5, 3e5])
+    data["attention_heads"], data["kv_heads"] = 16.0, ("model", [4.0, 1.0])
+    data["n_layers"], data["moe_layers"] = ("model", [9.0, 12.0]), ("model", [8.0, 12.0])
+    data["decode_moe_layers"], data["moe_interval"] = data.moe_layers, 1.0
+    degrees = {"tensor": 2.0, "pipeline": 2.0, "data": 2.0, "expert": 4.0}
+    data = data.assign({f"{name}_degree": n for name, n in degrees.items()})
+    data["redundant_experts"] = 2.0
+    data["full_layers"] = data["windowed_layers"] = data["state_layers"] = 4.0
     data["attention_parameters"] = ("model", [3e6, 2e8])
     return data.drop_vars("kv_precision", errors="ignore")
 

@@ -149,7 +149,7 @@ def test_overlap_hides_at_most_the_gpu_time(early, late, gpu, rate):
 def test_prediction_at_most_halves_a_step_in_the_same_memory(r, h, memory, gpu, rate):
     cell = {"reuse": r, "hit_rate": h, "step_expert_memory": memory, "gpu_time": gpu}
     cell |= {"host_link_rate": rate, "copy_latency": 0.0, "host_compute": 0.0, "host_time": 0.0}
-    cell |= {"expert_matrices": 3, "decode_moe_layers": 10, "unique_experts": 5}
+    cell |= {"expert_matrices": 3, "decode_moe_layers": 10, "rank_unique_experts": 5}
 
     def value(name, prediction):
         known = {**cell, "prediction": prediction}

@@ -7,7 +7,7 @@ import pint
 import pytest
 
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import memory, routing
+from prophet_xr.physics import communication, memory, pages, plans, routing, runtime
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -23,6 +23,20 @@ for line in (
     UNITS.define(line)
 
 
+CONSTANTS = (
+    (routing, "EXPERT", "expert"),
+    (plans, "EXPERT", "expert"),
+    (runtime, "EXPERT", "expert"),
+    (runtime, "ELEMENT", "element"),
+    (runtime, "TOKEN", "token"),
+    (runtime, "LOGIT", "B"),
+    (communication, "EXPERT", "expert"),
+    (communication, "ELEMENT", "element"),
+    (pages, "STEP", "token"),
+    (pages, "TOKEN", "token"),
+)
+
+
 def quantity(name: str, value: float) -> pint.Quantity:
     units = QUANTITIES[name].units
     return UNITS.Quantity(value, "" if units in ("", "1") else units.replace("1 /", "1.0 /"))
@@ -33,7 +47,8 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     # math.floor refuses a quantity with units; the identity keeps the units and loses nothing else
     monkeypatch.setattr(memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
     monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
-    monkeypatch.setattr(routing, "EXPERT", UNITS.Quantity(1.0, "expert"))
+    for module, name, unit in CONSTANTS:
+        monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
     large = {"kv_budget", "baseline_kv_budget", "memory_budget"}  # the branch that has units
     arguments = [quantity(of(n), 1e6 if n in large else 1.0) for n in q.inputs]
     result = q.formula(*arguments)

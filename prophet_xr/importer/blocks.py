@@ -54,6 +54,20 @@ def latent(c: Config) -> Shapes:
     return [*q, *kv, *down, (rank + rope,), (c.hidden,)]
 
 
+def latent_down(c: Config) -> Shapes:
+    """Down-projections of latent attention, which no rank can divide."""
+    narrow = c.maybe("q_lora_rank")
+    down = [(c.hidden, narrow)] if narrow else []
+    return [*down, (c.hidden, c.whole("kv_lora_rank") + c.whole("qk_rope_head_dim"))]
+
+
+def latent_up(c: Config) -> Shapes:
+    """Up-projections of keys and values, which engines fold into queries and outputs."""
+    return [
+        (c.whole("kv_lora_rank"), c.heads * (c.whole("qk_nope_head_dim") + c.whole("v_head_dim")))
+    ]
+
+
 def latent_norms(c: Config) -> Shapes:
     """Norms of the two latents."""
     narrow = c.maybe("q_lora_rank")
@@ -164,6 +178,12 @@ def mamba_state(c: Config) -> Shapes:
     return [(inner, kernel, 2), (inner, state, 4)]
 
 
+def mamba_page(c: Config) -> Shapes:
+    """Bytes of one layer's state as an engine pages it: both parts 16-bit."""
+    inner, state, kernel, _ = _mamba(c)
+    return [(inner, kernel - 1, 2), (inner, state, 2)]
+
+
 def _delta_net(c: Config) -> tuple[int, int, int, int]:
     keys = c.whole("linear_num_key_heads") * c.whole("linear_key_head_dim")
     heads, width = c.whole("linear_num_value_heads"), c.whole("linear_value_head_dim")
@@ -183,6 +203,14 @@ def delta_net_state(c: Config) -> Shapes:
     keys, heads, width, kernel = _delta_net(c)
     matrix = (heads, c.whole("linear_key_head_dim"), width, 4)
     return [(2 * keys + heads * width, kernel, 2), matrix]
+
+
+def delta_net_page(c: Config) -> Shapes:
+    """Bytes of one layer's state as an engine pages it, in the width that the config asks for."""
+    keys, heads, width, kernel = _delta_net(c)
+    wide = 4 if c.peek("mamba_ssm_dtype") == "float32" else 2
+    matrix = (heads, c.whole("linear_key_head_dim"), width, wide)
+    return [(2 * keys + heads * width, kernel - 1, 2), matrix]
 
 
 def lightning(c: Config) -> Shapes:

@@ -11,7 +11,7 @@ from prophet_xr.importer import blocks as b
 from prophet_xr.importer import layers as at
 from prophet_xr.importer.blocks import Block
 from prophet_xr.importer.config import Config
-from prophet_xr.importer.counts import Count, Shape, times
+from prophet_xr.importer.counts import NOTHING, Count, Shape, plain, times
 
 OPTIONAL: Mapping[str, object] = {
     "layer_types": None,
@@ -45,6 +45,16 @@ def latent_reuse(c: Config) -> Count:
     return Count(value, f"2 * {c.heads} * (2 * {rank} + {rope}) / ({rank} + {rope})")
 
 
+def rotary(c: Config) -> Count:
+    """Width of a head that is rotated, all of it where no key says otherwise."""
+    width, part = c.peek("rotary_dim"), c.peek("partial_rotary_factor")
+    if isinstance(width, int) and 0 < width <= c.head_dim:
+        return Count(width, str(width))
+    if isinstance(part, float) and 0 < part <= 1:
+        return Count(int(part * c.head_dim), f"{part} * {c.head_dim}")
+    return Count(c.head_dim, str(c.head_dim))
+
+
 @dataclass(frozen=True)
 class Family:
     """One model_type; what a family does not say is as in Mixtral.
@@ -65,8 +75,13 @@ class Family:
     attention_norms: Block = b.none
     kv: Block = grouped_kv
     reuse: Callable[[Config], Count] = grouped_reuse
+    divided: Callable[[Config], Count] = lambda c: plain(c.kv_heads)
+    rotary: Callable[[Config], Count] = rotary
+    replicated: Block = b.none
+    absorbed: Block = b.none
     linear: Block = b.none
     state: Block = b.none
+    page: Block = b.none
     expert: Block = field(default_factory=lambda: b.mlp("intermediate_size"))
     shared: Block = b.none
     router: Block = b.router
@@ -128,6 +143,10 @@ deepseek_v3 = replace(
     attention_norms=b.latent_norms,
     kv=latent_kv,
     reuse=latent_reuse,
+    divided=lambda c: plain(1),
+    rotary=lambda c: plain(c.whole("qk_rope_head_dim")),
+    replicated=b.latent_down,
+    absorbed=b.latent_up,
     notes=(MTP,),
 )
 
@@ -146,6 +165,8 @@ jamba = Family(
     kinds=at.attention_period,
     linear=b.mamba,
     state=b.mamba_state,
+    page=b.mamba_page,
+    rotary=lambda c: NOTHING,
 )
 
 minimax = Family(
@@ -155,6 +176,7 @@ minimax = Family(
     kinds=at.listed_or(at.attention_list),
     linear=b.lightning,
     state=b.lightning_state,
+    page=b.lightning_state,
 )
 
 
@@ -202,6 +224,7 @@ hunyuan = Family(
     rules={
         "attention_parameters": _hunyuan_attention,
         "kv_full": lambda c: times(_own_kv(c), *grouped_kv(c)),
+        "full_layers": lambda c: plain(_own_kv(c)),
     },
 )
 
@@ -262,6 +285,7 @@ EVERY = (
         attention=b.attention("qkvo", "attention_bias", gated=True),
         linear=b.delta_net,
         state=b.delta_net_state,
+        page=b.delta_net_page,
         shared=b.shared_width("shared_expert_intermediate_size"),
         router=b.router_with_gate,
         notes=(("mtp_num_hidden_layers", "The {} multi-token-prediction layers are not counted."),),

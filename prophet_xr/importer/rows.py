@@ -1,6 +1,7 @@
 """A config and its family -> the fields of one model row, each with arithmetic and source."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 from prophet_xr.importer.config import ABSENT, Config
 from prophet_xr.importer.counts import NOTHING, Count, plain, times, total
@@ -91,6 +92,34 @@ def _in_experts(block: str) -> Callable[[Config], Count]:
     return count
 
 
+def _attends_fully(c: Config) -> Count:
+    return plain(c.kinds(FULL) if _windows_bind(c) else _attending(c))
+
+
+def _every_attention(block: str) -> Callable[[Config], Count]:
+    def count(c: Config) -> Count:
+        return times(_attending(c), *getattr(c.family, block)(c))
+
+    return count
+
+
+def _expert_width(c: Config) -> Count:
+    return plain(c.family.expert(c)[0][1]) if c.moe_layers else NOTHING
+
+
+def _dense_width(c: Config) -> Count:
+    """The widest dense MLP of any layer, shared experts included."""
+    blocks = [c.family.shared, c.family.beside] if c.moe_layers else []
+    if len(c.moe_layers) < c.layers:
+        blocks.append(c.family.dense)
+    return plain(max((shapes[0][1] for block in blocks if (shapes := block(c))), default=0))
+
+
+def _interval(c: Config) -> Count:
+    at = c.moe_layers
+    return plain(min((b - a for a, b in pairwise(at)), default=1))
+
+
 RULES: Mapping[str, Callable[[Config], Count]] = {
     "n_layers": lambda c: plain(c.layers),
     "hidden_size": lambda c: plain(c.hidden),
@@ -115,6 +144,19 @@ RULES: Mapping[str, Callable[[Config], Count]] = {
     "kv_cross": lambda c: NOTHING,
     "state_size": _linear("state"),
     "attention_reuse": lambda c: c.family.reuse(c),
+    "attention_heads": lambda c: plain(c.heads),
+    "kv_heads": lambda c: c.family.divided(c),
+    "replicated_parameters": _every_attention("replicated"),
+    "absorbed_parameters": _every_attention("absorbed"),
+    "expert_intermediate": _expert_width,
+    "dense_intermediate": _dense_width,
+    "moe_interval": _interval,
+    "full_layers": _attends_fully,
+    "windowed_layers": lambda c: plain(c.kinds(WINDOWED) if _windows_bind(c) else 0),
+    "state_layers": lambda c: plain(c.kinds(LINEAR)),
+    "state_page": lambda c: times(1, *c.family.page(c)) if c.kinds(LINEAR) else NOTHING,
+    "rotary_size": lambda c: c.family.rotary(c),
+    "vocabulary": lambda c: plain(c.whole("vocab_size")),
     "native_context": lambda c: plain(c.whole("max_position_embeddings")),
 }
 

@@ -102,6 +102,18 @@ switch = Family(
         "max_position_embeddings": PRETRAINED,
     },
     rules={
+        "expert_intermediate": lambda c: plain(c.whole("d_ff")),
+        "dense_intermediate": lambda c: plain(c.whole("d_ff")),
+        "moe_interval": lambda c: plain(
+            max(1, _layers(c, "decoder") // max(1, _sparse(c, "decoder")))
+        ),
+        "full_layers": lambda c: plain(_layers(c, "decoder")),
+        "windowed_layers": lambda c: NOTHING,
+        "state_layers": lambda c: NOTHING,
+        "state_page": lambda c: NOTHING,
+        "rotary_size": lambda c: NOTHING,
+        "replicated_parameters": lambda c: NOTHING,
+        "absorbed_parameters": lambda c: NOTHING,
         "n_layers": lambda c: plain(_layers(c, "encoder") + _layers(c, "decoder")),
         "moe_layers": lambda c: plain(_both(c)),
         "decode_moe_layers": lambda c: plain(_sparse(c, "decoder")),

@@ -58,38 +58,6 @@ def expert_size(expert_parameters, expert_width):
     return expert_parameters * expert_width
 
 
-@metric("B")
-def fixed_memory(
-    shared_parameters,
-    shared_width,
-    router_parameters,
-    router_width,
-    attention_parameters,
-    attention_width,
-    dense_parameters,
-    dense_width,
-    state_space_parameters,
-    state_space_width,
-    norm_parameters,
-    norm_width,
-    embedding_parameters,
-    embedding_width,
-):
-    """Weights that no policy can evict.
-
-    Each component in the width the precision gives it.
-    """
-    return (
-        shared_parameters * shared_width
-        + router_parameters * router_width
-        + attention_parameters * attention_width
-        + dense_parameters * dense_width
-        + state_space_parameters * state_space_width
-        + norm_parameters * norm_width
-        + embedding_parameters * embedding_width
-    )
-
-
 @metric("1", dtype="int64", flags=("possible", "more_slots_than_experts"))
 def policy_reason(n_experts, cache_slots, keep_slots):
     """Why the policy cannot exist for the model.
@@ -124,15 +92,6 @@ def resident_experts(
 
 
 @metric("B")
-def expert_memory(moe_layers, resident_experts, expert_size):
-    """Expert weights in GPU memory.
-
-    layers x resident experts x bytes of one.
-    """
-    return moe_layers * resident_experts * expert_size
-
-
-@metric("B")
 def host_memory(moe_layers, n_experts, resident_experts, expert_size, host_copy):
     """Expert weights in host memory.
 
@@ -140,21 +99,3 @@ def host_memory(moe_layers, n_experts, resident_experts, expert_size, host_copy)
     """
     held = n_experts - resident_experts + host_copy * resident_experts
     return moe_layers * held * expert_size
-
-
-@metric("B")
-def expert_savings(expert_memory, baseline_expert_memory):
-    """Expert memory freed against the baseline.
-
-    The baseline's expert memory less this policy's.
-    """
-    return baseline_expert_memory - expert_memory
-
-
-@metric("1")
-def expert_savings_fraction(expert_savings, baseline_expert_memory):
-    """Share of expert memory freed.
-
-    Freed / the baseline's expert memory; NaN for a model without experts.
-    """
-    return expert_savings / baseline_expert_memory if baseline_expert_memory > 0 else math.nan

@@ -7,32 +7,49 @@ from prophet_xr.registry import metric
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
 
 
+@metric("B / element")
+def kv_element_size(kv_width, kv_heads, tensor_degree, tensor_share, stage_share):
+    """Bytes on one GPU per KV element of a sequence.
+
+    width x share of the largest stage / min(tensor degree, KV heads): ranks divide the heads and
+    repeat what cannot be divided, as the latent of MLA.
+    """
+    held = tensor_share * max(1.0, tensor_degree / kv_heads)
+    return kv_width * stage_share * held
+
+
+@metric("B")
+def rank_state_size(state_size, tensor_share, stage_share):
+    """Constant state of one sequence on one GPU."""
+    return state_size * stage_share * tensor_share
+
+
 @metric("B / token")
-def kv_per_token(kv_full, kv_width):
-    """KV cache of one more token of one sequence.
+def kv_per_token(kv_full, kv_element_size):
+    """KV cache of one more token of one sequence, on one GPU.
 
     The slope of the layers that keep every token; sliding windows and constant state add none.
     """
-    return kv_full * kv_width
+    return kv_full * kv_element_size
 
 
 @metric("element")
-def kv_elements(batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
-    """KV elements of the whole batch at the context.
+def kv_elements(rank_batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
+    """KV elements of a data rank's sequences at the context.
 
     B (full x context + windowed x min(context, window) + cross x encoder tokens).
     """
     windowed = kv_windowed * min(context, kv_window)
-    return batch * (kv_full * context + windowed + kv_cross * encoder_context)
+    return rank_batch * (kv_full * context + windowed + kv_cross * encoder_context)
 
 
 @metric("B")
-def kv_memory(kv_elements, kv_width, batch, state_size):
-    """KV cache and constant state of the batch at the context.
+def kv_memory(kv_elements, kv_element_size, rank_batch, rank_state_size):
+    """KV cache and constant state of the batch at the context, on one GPU.
 
     elements x bytes of one + B x state.
     """
-    return kv_elements * kv_width + batch * state_size
+    return kv_elements * kv_element_size + rank_batch * rank_state_size
 
 
 @metric("B")
@@ -46,12 +63,12 @@ def memory_budget(nominal_memory, usable_memory, nominal_weight, utilization):
 
 
 @metric("B")
-def activation_memory(study_activation, activation_weight, batch):
-    """Activations, by the study's rule.
+def reserved_memory(memory_budget, nominal_memory, usable_memory, nominal_weight):
+    """Memory of the card that the runtime leaves alone.
 
-    A constant per sequence times the batch; 0 under runtimes that do not use the rule.
+    What budgets are taken from, less the budget.
     """
-    return activation_weight * study_activation * batch
+    return nominal_weight * nominal_memory + (1.0 - nominal_weight) * usable_memory - memory_budget
 
 
 @metric("B")
@@ -61,19 +78,30 @@ def predictor_memory(predictor_size):
 
 
 @metric("B")
-def static_memory(fixed_memory, expert_memory, activation_memory, predictor_memory):
+def static_memory(
+    fixed_memory,
+    expert_memory,
+    activation_memory,
+    predictor_memory,
+    non_torch_memory,
+    graph_memory,
+    table_memory,
+):
     """Everything in GPU memory but the KV cache.
 
-    fixed weights + resident experts + activations + predictor.
+    fixed weights + resident experts + activations + predictor + device context + CUDA graphs +
+    token table.
     """
-    return fixed_memory + expert_memory + activation_memory + predictor_memory
+    weights = fixed_memory + expert_memory
+    engine = non_torch_memory + graph_memory + table_memory
+    return weights + activation_memory + predictor_memory + engine
 
 
 @metric("B")
 def total_memory(static_memory, kv_memory):
     """GPU memory in use at the context.
 
-    weights + activations + predictor + KV cache.
+    all but the KV cache + KV cache.
     """
     return static_memory + kv_memory
 
@@ -105,27 +133,28 @@ def fits(kv_budget):
 @metric("token", dtype="int64")
 def max_context(
     kv_budget,
-    batch,
+    rank_batch,
     encoder_context,
     kv_full,
     kv_windowed,
     kv_window,
     kv_cross,
-    kv_width,
-    state_size,
+    kv_element_size,
+    rank_state_size,
 ):
     """Longest context every sequence can hold.
 
     Inverts the piecewise KV line and floors; 0 where there is no room, 2**53 where nothing grows.
     """
-    room = kv_budget / batch - state_size - kv_cross * kv_width * encoder_context
-    rise = (kv_full + kv_windowed) * kv_width
+    taken = rank_state_size + kv_cross * kv_element_size * encoder_context
+    room = kv_budget / rank_batch - taken
+    rise = (kv_full + kv_windowed) * kv_element_size
     if not room > 0.0:  # NaN too: a policy that cannot exist
         return 0
     if rise * kv_window > room:
         return math.floor(room / rise)
-    slope = kv_full * kv_width
-    beyond = room - kv_windowed * kv_width * kv_window
+    slope = kv_full * kv_element_size
+    beyond = room - kv_windowed * kv_element_size * kv_window
     return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
 
 
@@ -149,15 +178,26 @@ def serves_context(kv_budget, kv_memory):
     dtype="int64",
     flags=(
         *("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
-        "more_slots_than_experts",
+        *("more_slots_than_experts", "heads_do_not_divide", "more_expert_ranks_than_experts"),
+        "more_stages_than_layers",
     ),
 )
-def reason(memory_budget, fixed_memory, expert_memory, kv_budget, kv_memory, policy_reason):
+def reason(
+    memory_budget,
+    fixed_memory,
+    expert_memory,
+    kv_budget,
+    kv_memory,
+    policy_reason,
+    plan_reason,
+):
     """Why the asked context is not served.
 
-    The first of: a cache larger than the layer, the weights alone, activations and predictor, the
-    KV cache at the context.
+    The first of: a plan that cannot be, a cache larger than the layer, the weights alone,
+    activations and the like, the KV cache at the context.
     """
+    if plan_reason > 0:
+        return 4 + plan_reason
     if policy_reason > 0:
         return 3 + policy_reason
     if fixed_memory + expert_memory >= memory_budget:

@@ -95,14 +95,14 @@ def fetch_time(
     expert_matrices,
     in_time,
     decode_moe_layers,
-    unique_experts,
+    rank_unique_experts,
     host_compute,
 ):
     """Time that late fetches take.
 
     Their bytes / link, in series, and a fixed cost per copy of a matrix.
     """
-    missed = (1.0 - host_compute) * (1.0 - in_time) * decode_moe_layers * unique_experts
+    missed = (1.0 - host_compute) * (1.0 - in_time) * decode_moe_layers * rank_unique_experts
     return late_traffic / host_link_rate + expert_matrices * missed * copy_latency
 
 
@@ -206,3 +206,18 @@ def feasible_hit_rate(reuse, gpu_time, host_link_rate, step_expert_memory):
         return 1.0
     bound = reuse + host_link_rate * gpu_time / step_expert_memory
     return 1.0 if bound > 1.0 else bound
+
+
+@metric("1")
+def communication_share(communication_time, step_time):
+    """Share of the step in which GPUs exchange."""
+    return communication_time / step_time
+
+
+@metric("1")
+def token_cost(gpu_price, throughput_per_gpu):
+    """Cost of one output token, in the currency of the price.
+
+    Price of a GPU per second / its tokens per second.
+    """
+    return gpu_price / throughput_per_gpu

@@ -17,12 +17,12 @@ def routing_skew(skew, skew_scale):
 
 
 @metric("1")
-def effective_batch(batch, tokens, gamma, gamma_scale):
+def effective_batch(expert_batch, tokens, gamma, gamma_scale):
     """Independent tokens that touch as many experts as the step does.
 
     B t**(1 + scale (g - 1)): tokens of one sequence repeat experts, sequences do not.
     """
-    return batch * tokens ** (1.0 + gamma_scale * (gamma - 1.0))
+    return expert_batch * tokens ** (1.0 + gamma_scale * (gamma - 1.0))
 
 
 def first_share(n, k, skew):
@@ -94,7 +94,7 @@ def occupied(n, k, skew, scale, draws):
 def unique_experts(
     n_experts,
     top_k,
-    batch,
+    expert_batch,
     tokens,
     dedup_exponent,
     power_weight,
@@ -104,9 +104,10 @@ def unique_experts(
 ):
     """Distinct experts a layer needs for one step.
 
-    w min(E, k (B t)**a) + (1 - w) sum of 1 - (1 - min(1, l i**-s))**B_eff over the E ranks.
+    w min(E, k (B t)**a) + (1 - w) sum of 1 - (1 - min(1, l i**-s))**B_eff over the E ranks; B are
+    the sequences that meet in a layer, see expert_batch.
     """
-    power = min(n_experts, top_k * (batch * tokens) ** dedup_exponent)
+    power = min(n_experts, top_k * (expert_batch * tokens) ** dedup_exponent)
     if power_weight >= 1.0:  # the sum is not worth its time where it has no weight
         return power
     n, k = n_experts / EXPERT, top_k / EXPERT

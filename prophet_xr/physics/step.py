@@ -1,55 +1,103 @@
-"""One decode step with every expert at hand: what it computes and reads, and how long."""
+"""One decode step with every expert at hand: what it computes and reads, and how long.
+
+Of a plan: by the busiest GPU of each stage, the stages one after another.
+"""
 
 from prophet_xr.registry import metric
 
 
-@metric("FLOP")
-def step_flops(
-    batch,
-    tokens,
+@metric("FLOP / element")
+def attention_load(attention_reuse, micro_share, tensor_share):
+    """Attention arithmetic of a GPU per KV element of a data rank."""
+    return attention_reuse * micro_share * tensor_share
+
+
+@metric("parameter")
+def rank_active_parameters(
     fixed_parameters,
     lookup_parameters,
     encoder_parameters,
+    replicated_parameters,
+    tensor_share,
     decode_moe_layers,
     top_k,
     expert_parameters,
-    kv_elements,
-    attention_reuse,
+    expert_degree,
+    imbalance,
 ):
+    """Parameters of a GPU that one token of its sequences passes, over all stages.
+
+    (fixed + layers x top-k x parameters of one expert) / tensor degree, where expert ranks share
+    all tokens as they share all experts; what every rank holds is passed on each.
+    """
+    fixed = fixed_parameters - lookup_parameters - encoder_parameters - replicated_parameters
+    uneven = imbalance if expert_degree > 1 else 1.0
+    routed = uneven * decode_moe_layers * top_k * expert_parameters
+    return (fixed + routed) * tensor_share + replicated_parameters
+
+
+@metric("FLOP")
+def step_flops(micro_batch, tokens, rank_active_parameters, kv_elements, attention_load):
     """Arithmetic of one decode step.
 
     2 FLOP per active parameter and token, and the attention over the KV cache.
     """
-    fixed = fixed_parameters - lookup_parameters - encoder_parameters
-    active = fixed + decode_moe_layers * top_k * expert_parameters
-    return tokens * (2.0 * batch * active + attention_reuse * kv_elements)
+    return tokens * (2.0 * micro_batch * rank_active_parameters + attention_load * kv_elements)
+
+
+@metric("expert")
+def rank_unique_experts(unique_experts, expert_share, rank_experts):
+    """Distinct experts of a layer that one GPU reads in a step.
+
+    U x share of the busiest expert rank, at most what the rank holds.
+    """
+    own = unique_experts * expert_share
+    return rank_experts if own > rank_experts else own
 
 
 @metric("B")
-def step_expert_memory(decode_moe_layers, unique_experts, expert_size):
+def step_expert_memory(decode_moe_layers, rank_unique_experts, rank_expert_size):
     """Expert weights one decode step reads.
 
     layers x distinct experts x bytes of one.
     """
-    return decode_moe_layers * unique_experts * expert_size
+    return decode_moe_layers * rank_unique_experts * rank_expert_size
 
 
 @metric("B")
-def step_read(
-    fixed_memory,
+def step_fixed_memory(
+    layer_memory,
+    embedding_parameters,
     lookup_parameters,
     embedding_width,
     encoder_parameters,
     attention_width,
-    step_expert_memory,
-    kv_memory,
+    tensor_share,
 ):
+    """Fixed weights one decode step reads, over all stages.
+
+    All layers and the output head; no embeddings only looked up, no encoder.
+    """
+    head = (embedding_parameters - lookup_parameters) * embedding_width
+    return layer_memory + (head - encoder_parameters * attention_width) * tensor_share
+
+
+@metric("1")
+def kv_turn(micro_share, stage_share):
+    """KV cache that a step reads over the KV cache of one GPU.
+
+    The sequences of one pass, over all stages; 1 without a pipeline.
+    """
+    return micro_share / stage_share
+
+
+@metric("B")
+def step_read(step_fixed_memory, step_expert_memory, kv_memory, kv_turn):
     """Bytes one decode step reads from GPU memory.
 
-    Fixed weights (less embeddings only looked up and the encoder), distinct experts, KV cache.
+    Fixed weights, distinct experts, KV cache of the sequences that pass.
     """
-    idle = lookup_parameters * embedding_width + encoder_parameters * attention_width
-    return fixed_memory - idle + step_expert_memory + kv_memory
+    return step_fixed_memory + step_expert_memory + kv_turn * kv_memory
 
 
 @metric("s")
@@ -71,9 +119,15 @@ def memory_slack(memory_time, compute_time):
 
 
 @metric("s")
-def gpu_time(compute_time, memory_time, software_floor):
+def fixed_time(software_floor, communication_time):
+    """Host overhead and exchange between GPUs of one step."""
+    return software_floor + communication_time
+
+
+@metric("s")
+def gpu_time(compute_time, memory_time, fixed_time):
     """Decode step with every expert at hand.
 
-    max(arithmetic, memory) + host overhead.
+    max(arithmetic, memory) + host overhead + exchange between GPUs.
     """
-    return max(compute_time, memory_time) + software_floor
+    return max(compute_time, memory_time) + fixed_time

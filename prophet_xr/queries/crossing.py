@@ -62,7 +62,7 @@ def solve(
     >>> round(float(found.batch.sel(policy="prophet")), 2)
     3.25
     """
-    (name,), (dim,) = chosen(listed(metric)), dims_of(data, along)
+    (name,), (dim,) = chosen(listed(metric), data), dims_of(data, along)
     flag(where)
     values = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
     method = method or ("linear" if values.dtype.kind in "iuf" else "label")

@@ -62,7 +62,8 @@ def frontier(
     >>> sorted(set(front.policy.values.tolist()))
     ['baseline', 'prophet']
     """
-    up, down, keep = chosen(listed(maximise)), chosen(listed(minimise)), dims_of(data, keep)
+    up, down = (chosen(listed(names), data) for names in (maximise, minimise))
+    keep = dims_of(data, keep)
     objectives = [*up, *down]
     if not objectives or len(set(objectives)) < len(objectives):
         raise InputError(f"objectives are {objectives!r}; expected at least one, each once")

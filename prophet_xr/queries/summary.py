@@ -70,7 +70,7 @@ def summarize(
     >>> int(found.kv_extension_argmax_batch.sel(policy="prophet"))
     1
     """
-    wanted, over, stats = chosen(listed(metrics)), dims_of(data, over), listed(stats)
+    wanted, over, stats = chosen(listed(metrics), data), dims_of(data, over), listed(stats)
     for stat in stats:
         if stat not in STATS:
             raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")

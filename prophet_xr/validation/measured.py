@@ -16,10 +16,15 @@ ROW = "row"
 LAWS = ("skew", "gamma", "reuse_strength", "reuse_exponent")
 
 
+def folder() -> Path:
+    """Where the measured rows are in a checkout."""
+    return Path(__file__).parents[2] / "data" / "measured"
+
+
 @cache
 def read(name: str) -> dict:
     """One file of data/measured/."""
-    file = Path(__file__).parents[2] / "data" / "measured" / f"{name}.json"
+    file = folder() / f"{name}.json"
     if not file.exists():
         raise SpecError(f"measured: {file} is missing; expected a checkout of the project")
     return json.loads(file.read_text())

@@ -1,0 +1,158 @@
+"""What one GPU of a parallel plan holds and runs; on one GPU every share is 1.
+
+A step passes the stages of a pipeline in series, so its bytes and operations are those of one
+GPU of each stage; memory is that of the fullest GPU.
+"""
+
+import math
+
+from prophet_xr.registry import metric
+
+EXPERT = 1.0  # unit of a plain count in the formulas below
+
+
+@metric("1", dtype="int64")
+def n_gpus(tensor_degree, pipeline_degree, data_degree):
+    """GPUs of the plan.
+
+    tensor x pipeline x data degree.
+    """
+    return math.floor(tensor_degree * pipeline_degree * data_degree)
+
+
+@metric(
+    "1",
+    dtype="int64",
+    flags=(
+        *("possible", "heads_do_not_divide", "more_expert_ranks_than_experts"),
+        "more_stages_than_layers",
+    ),
+)
+def plan_reason(
+    n_layers,
+    n_experts,
+    redundant_experts,
+    attention_heads,
+    kv_heads,
+    tensor_degree,
+    pipeline_degree,
+    expert_degree,
+):
+    """Why the plan cannot exist for the model.
+
+    The first of: query or KV heads that the tensor degree does not divide (KV heads may be
+    repeated), more expert ranks than experts and their copies, more stages than layers.
+    """
+    repeated = tensor_degree % kv_heads if tensor_degree > kv_heads else kv_heads % tensor_degree
+    if attention_heads % tensor_degree > 0 or repeated > 0:
+        return 1
+    if n_experts > 0 and expert_degree > (n_experts + redundant_experts) / EXPERT:
+        return 2
+    return 3 if pipeline_degree > n_layers else 0
+
+
+@metric("1")
+def tensor_share(tensor_degree, plan_reason):
+    """Share of a layer on one GPU; NaN where the plan cannot exist, see plan_reason."""
+    return math.nan if plan_reason > 0 else 1.0 / tensor_degree
+
+
+@metric("1")
+def stage_share(n_layers, pipeline_degree):
+    """Share of the layers in the largest stage.
+
+    ceil(layers / stages) / layers.
+    """
+    return math.ceil(n_layers / pipeline_degree) / n_layers
+
+
+@metric("1")
+def stage_moe_layers(n_layers, moe_layers, moe_interval, stage_share):
+    """Layers with experts in the largest stage."""
+    return min(moe_layers, math.ceil(round(stage_share * n_layers) / moe_interval))
+
+
+# --- Sequences -------------------------------------------------------------------------------
+
+
+@metric("1")
+def rank_batch(batch, data_degree):
+    """Sequences of the batch on the busiest data rank.
+
+    ceil(batch / data degree).
+    """
+    return 1.0 * math.ceil(batch / data_degree)
+
+
+@metric("1")
+def micro_batch(rank_batch, pipeline_degree):
+    """Sequences of a data rank that pass a stage at once; the stages work on different ones.
+
+    max(1, sequences / stages).
+    """
+    return max(1.0, rank_batch / pipeline_degree)
+
+
+@metric("1")
+def expert_batch(batch, pipeline_degree, data_degree, expert_degree):
+    """Sequences whose tokens meet in one layer of experts.
+
+    max(1, batch / stages); without expert parallelism data ranks hold their own experts, so
+    max(1, batch / stages / data degree).
+    """
+    apart = pipeline_degree if expert_degree > 1 else pipeline_degree * data_degree
+    return max(1.0, batch / apart)
+
+
+@metric("1")
+def micro_share(micro_batch, rank_batch):
+    """Share of a data rank's sequences that pass a stage at once."""
+    return micro_batch / rank_batch
+
+
+# --- Experts ---------------------------------------------------------------------------------
+
+
+@metric("expert")
+def rank_experts(n_experts, redundant_experts, expert_degree):
+    """Experts of a layer that one GPU holds if all are resident.
+
+    ceil((E + copies) / expert ranks); all E, in slices, without expert parallelism.
+    """
+    if expert_degree <= 1:
+        return n_experts
+    return EXPERT * math.ceil((n_experts + redundant_experts) / EXPERT / expert_degree)
+
+
+@metric("1")
+def expert_share(rank_experts, n_experts, expert_degree, imbalance):
+    """Share of a layer's experts on the busiest expert rank; 1 without expert parallelism.
+
+    its experts / E x imbalance.
+    """
+    if expert_degree <= 1 or n_experts <= 0:
+        return 1.0
+    return rank_experts / n_experts * imbalance
+
+
+@metric("1")
+def expert_padding(
+    hidden_size,
+    expert_intermediate,
+    tensor_degree,
+    expert_degree,
+    hidden_multiple,
+    ffn_multiple,
+    padding,
+):
+    """Size of an expert as the kernel wants it over its own.
+
+    Hidden size and the rank's intermediate size, each up to a multiple.
+    """
+    if expert_intermediate <= 0:
+        return 1.0
+    slices = tensor_degree if expert_degree <= 1 else 1.0
+    width = expert_intermediate / slices
+    wide = math.ceil(hidden_size / hidden_multiple) * hidden_multiple / hidden_size
+    long = math.ceil(width / ffn_multiple) * ffn_multiple / width
+    return 1.0 + padding * (wide * long - 1.0)

@@ -1,0 +1,130 @@
+"""Weights of one GPU: what no policy can evict, and the experts that are resident."""
+
+import math
+
+from prophet_xr.registry import metric
+
+
+@metric("B")
+def layer_memory(
+    shared_parameters,
+    shared_width,
+    router_parameters,
+    router_width,
+    attention_parameters,
+    replicated_parameters,
+    attention_width,
+    dense_parameters,
+    dense_width,
+    state_space_parameters,
+    state_space_width,
+    norm_parameters,
+    norm_width,
+    tensor_share,
+    shared_copies,
+):
+    """Fixed weights of all layers on one tensor rank.
+
+    Each component in its width; routers, norms and the down-projections of latent attention whole
+    on every rank, the rest shared, shared experts as the runtime does.
+    """
+    shared_share = shared_copies + (1.0 - shared_copies) * tensor_share
+    divided = (
+        (attention_parameters - replicated_parameters) * attention_width
+        + dense_parameters * dense_width
+        + state_space_parameters * state_space_width
+    )
+    whole = (
+        router_parameters * router_width
+        + replicated_parameters * attention_width
+        + norm_parameters * norm_width
+    )
+    return divided * tensor_share + whole + shared_parameters * shared_width * shared_share
+
+
+@metric("B")
+def embedding_memory(
+    embedding_parameters, lookup_parameters, embedding_width, tensor_share, pipeline_degree
+):
+    """Embeddings and output head on one GPU.
+
+    Both, or in a pipeline the one that the first or last stage holds.
+    """
+    left_out = lookup_parameters if pipeline_degree > 1 else 0.0 * lookup_parameters
+    return (embedding_parameters - left_out) * embedding_width * tensor_share
+
+
+@metric("B")
+def engine_memory(
+    absorbed_parameters,
+    absorbed_width,
+    stage_share,
+    tensor_share,
+    native_context,
+    rotary_size,
+    rotary_width,
+):
+    """What an engine keeps beside the checkpoint's weights.
+
+    Absorbed matrices of latent attention, and the rotary table of the native context.
+    """
+    absorbed = absorbed_parameters * absorbed_width * stage_share * tensor_share
+    return absorbed + native_context * rotary_size * rotary_width
+
+
+@metric("B")
+def fixed_memory(layer_memory, embedding_memory, engine_memory, stage_share):
+    """Weights of one GPU that no policy can evict.
+
+    Layers of the largest stage + embeddings + what the engine adds.
+    """
+    return layer_memory * stage_share + embedding_memory + engine_memory
+
+
+@metric("B / expert")
+def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
+    """Bytes of an expert on one GPU.
+
+    A slice of it, or all of it under expert parallelism.
+    """
+    whole = expert_size * expert_padding
+    if expert_degree > 1:
+        return whole * (tensor_share / tensor_share)  # NaN where the plan cannot exist
+    return whole * tensor_share
+
+
+@metric("expert")
+def rank_resident_experts(resident_experts, expert_share, rank_experts):
+    """Experts of a layer in one GPU's memory.
+
+    resident x share of the busiest expert rank, at most what the rank holds.
+    """
+    own = resident_experts * expert_share
+    return rank_experts if own > rank_experts else own  # NaN stays NaN
+
+
+@metric("B")
+def expert_memory(stage_moe_layers, rank_resident_experts, rank_expert_size):
+    """Expert weights in one GPU's memory.
+
+    layers of the largest stage x resident experts x bytes of one.
+    """
+    return stage_moe_layers * rank_resident_experts * rank_expert_size
+
+
+@metric("B")
+def expert_savings(expert_memory, baseline_expert_memory):
+    """Expert memory freed against the baseline.
+
+    The baseline's expert memory less this policy's.
+    """
+    return baseline_expert_memory - expert_memory
+
+
+@metric("1")
+def expert_savings_fraction(expert_savings, baseline_expert_memory):
+    """Share of expert memory freed.
+
+    Freed / the baseline's expert memory; NaN for a model without experts.
+    """
+    return expert_savings / baseline_expert_memory if baseline_expert_memory > 0 else math.nan
