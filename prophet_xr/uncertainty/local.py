@@ -92,7 +92,8 @@ def elasticities(
     over = np.log1p(sizes) - np.log1p(-np.array(sizes))
     for name in listed(metrics):
         values = swept[name].transpose(..., CASE).isel({CASE: slice(1, None)}).astype(np.float64)
-        logs = np.log(values.where((values > 0) & np.isfinite(values)))
+        good = values.where((values > 0) & np.isfinite(values))
+        logs = good.copy(data=np.log(good.values))
         above, below = (logs.isel({CASE: slice(i, None, 2)}).values for i in (0, 1))
         rise = (above - below) / np.where(over > 0, over, np.nan)
         one = values.isel({CASE: slice(None, None, 2)}).copy(data=rise)

@@ -110,7 +110,7 @@ def sobol_sweep(
     InputError
         As `sobol` and `prophet_xr.sweep` do.
     """
-    (name,) = chosen(listed(metric))
+    (name,) = chosen(listed(metric), data)
     flag(where)
     given = dims_of(data, over) if over is not None else None
     sizes = {str(d): n for d, n in data.sizes.items() if given is not None or d != POLICY}
