@@ -6,16 +6,21 @@ from .queries.extremes import cheapest, frontier
 from .queries.summary import summarize
 from .store import load, save
 from .stream import extend, sweep_to
+from .uncertainty.priors import draws
+from .uncertainty.variance import sobol, sobol_sweep
 
 __all__ = [
     "InputError",
     "SpecError",
     "cheapest",
+    "draws",
     "extend",
     "frontier",
     "inputs",
     "load",
     "save",
+    "sobol",
+    "sobol_sweep",
     "solve",
     "spec_from_config",
     "summarize",

@@ -174,6 +174,16 @@ def cluster(out: Path) -> None:
 
 
 @cli.command()
+@OUT
+def sensitivity(out: Path) -> None:
+    """Write what the results hang on, and which conclusions survive other assumptions."""
+    from prophet_xr.uncertainty import run
+
+    _with_bar(run.run, out / "sensitivity")
+    click.echo(f"wrote {out}/sensitivity/; start with {out}/sensitivity/{run.REPORT}")
+
+
+@cli.command()
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),

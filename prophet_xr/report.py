@@ -11,17 +11,9 @@ from prophet_xr.describe import metric_table, number
 from prophet_xr.figures import FIGURES
 from prophet_xr.offloading import story
 from prophet_xr.reduce import extension, names, shown
-from prophet_xr.sentences import (
-    bandwidth,
-    display,
-    edge,
-    listed,
-    mixtral,
-    optimal,
-    spread,
-    times,
-)
+from prophet_xr.sentences import bandwidth, display, edge, listed, mixtral, optimal, spread, times
 from prophet_xr.tables import TABLES, markdown
+from prophet_xr.uncertainty import story as survival
 
 STORY = [
     *("n_experts", "top_k", "expert_memory", "fixed_memory", "kv_per_token", "max_context"),
@@ -295,6 +287,14 @@ def offloading(m: Material) -> str:
     link = "Tables and figures are in [outputs/offload](offload/WHAT_OFFLOADING_COSTS.md)."
     figure = "![Where the claims hold](offload/figure4_where_the_claims_hold.png)"
     return "\n\n".join([story.summary(m.cubes["costs"]), link, figure])
+
+
+@section("Which conclusions survive other assumptions")
+def sensitivity(m: Material) -> str:
+    """Say which of the study's conclusions are robust, hang on an assumption, or are wrong."""
+    link = "Tables and figures: [outputs/sensitivity](sensitivity/WHICH_CONCLUSIONS_SURVIVE.md)."
+    figure = "![Where each holds](sensitivity/figure4_conclusions.png)"
+    return "\n\n".join([survival.summary(m.cubes), link, figure])
 
 
 @section("Model by model")

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -19,16 +18,12 @@ from prophet_xr.drawing import start
 from prophet_xr.engine import cores
 from prophet_xr.files import write
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.ladder import rungs, stacked
 from prophet_xr.offloading.grids import STUDY_LINK, costs
 from prophet_xr.reduce import columns
-from prophet_xr.registry import fields
 from prophet_xr.store import save
+from prophet_xr.uncertainty.grids import assumptions
 
-STEPS = ("published", "exact_parameters", "exact_kv", "usable_memory", "bare")
-KV_FIELDS = (
-    *("kv_full", "kv_windowed", "kv_window", "kv_cross", "state_size", "attention_reuse"),
-    *("native_context", "context"),
-)
 SPLIT = ["expert_memory", "total_memory", "fits", "kv_budget", "max_context"]
 SINGLE = [
     *("unique_experts", "dedup_factor", "expert_savings", "expert_savings_fraction"),
@@ -90,19 +85,7 @@ def ladder() -> xr.Dataset:
     Returns a cube with the dimension ``step``; its first step is `published` with NaN for cells
     where the baseline does not fit, its last is `verified`.
     """
-    start, end = inputs("published"), inputs("verified")
-    parameters = [q.name for q in fields("model") if q.name not in KV_FIELDS]
-    changes = {
-        "published": [],
-        "exact_parameters": parameters,
-        "exact_kv": list(KV_FIELDS),
-        "usable_memory": ["nominal_weight"],
-        "bare": ["activation_weight"],
-    }
-    rungs = {"published": start}
-    for before, step in pairwise(STEPS):
-        rungs[step] = rungs[before].assign({n: end[n].variable for n in changes[step]})
-    return sweep(_stacked(rungs, "step"))
+    return sweep(stacked(rungs(), "step"))
 
 
 def offload() -> xr.Dataset:
@@ -116,17 +99,7 @@ def offload() -> xr.Dataset:
     own["host_link_rate"] = own.host_link_rate.broadcast_like(own.gpu)
     true = inputs("verified", policy=policies)
     sets = {"published": own, "verified": true, "unfitted": _without_fit(own.copy())}
-    return sweep(_stacked(sets, "study"), ["slowdown", "step_time", "reuse", "feasible_hit_rate"])
-
-
-def _stacked(sets: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
-    """Inputs along a new dimension, on which only those that differ are."""
-    first = next(iter(sets.values())).drop_vars("runtime")
-    names = list(first.data_vars)
-    varying = [n for n in names if any(not d[n].equals(first[n]) for d in sets.values())]
-    each = [first.assign({n: d[n].variable for n in varying})[varying] for d in sets.values()]
-    stacked = xr.concat(each, dim).assign_coords({dim: list(sets)})
-    return first.drop_vars(varying).assign(stacked)
+    return sweep(stacked(sets, "study"), ["slowdown", "step_time", "reuse", "feasible_hit_rate"])
 
 
 # --- Files ---------------------------------------------------------------------------------
@@ -187,6 +160,7 @@ def cubes() -> dict[str, xr.Dataset]:
         "ladder": ladder(),
         "offload": offload(),
         "costs": costs(),
+        "assumptions": assumptions(),
     }
 
 
@@ -222,7 +196,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder(), "offload": offload()}
-        made |= {"costs": costs()}
+        made |= {"costs": costs(), "assumptions": assumptions()}
         todo = texts(out, made)
         left = len(todo) + len(drawn)
         for title, job in todo:

@@ -15,7 +15,16 @@ def run(*arguments, cwd=None):
 def test_help_lists_the_commands():
     shown = run("--help")
     assert shown.returncode == 0
-    for command in ("study", "sweep", "fit", "specs", "claims", "offload", "validation"):
+    for command in (
+        "study",
+        "sweep",
+        "fit",
+        "specs",
+        "claims",
+        "offload",
+        "sensitivity",
+        "validation",
+    ):
         assert command in shown.stdout
 
 

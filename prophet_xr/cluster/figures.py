@@ -70,7 +70,8 @@ def figure1_scaling(cubes: Cubes) -> Figure:
     drawing.supxlabel(
         wrapped(
             f"H100, batch {SCALED}, context 8,192, vLLM, 16-bit weights, measured routing. Only "
-            "plans that serve the context. Solid: tensor and pipeline; dashed: data and expert ranks.",
+            "plans that serve the context. Solid: tensor and pipeline; dashed: data and "
+            "expert ranks.",
             70,
         ),
         x=0.01,
@@ -91,7 +92,7 @@ def figure1_scaling(cubes: Cubes) -> Figure:
         log(axes, "x", COUNTS)
         log(axes, "y", [0.3, 1, 3, 10, 30, 100])
         axes.set_xlim(0.9, 72)
-        axes.set_ylim(0.5, 130)
+        axes.set_ylim(0.7, 220)
     _key(panels[-1])
     panels[-1].set_xlabel("GPUs")
     return drawing

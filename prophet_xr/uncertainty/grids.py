@@ -1,0 +1,98 @@
+"""The sweeps behind the report on sensitivity: assumptions, draws, priors on a grid."""
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.grid import inputs, sweep
+from prophet_xr.ladder import rungs, stacked
+from prophet_xr.reduce import extension
+from prophet_xr.registry import QUANTITIES
+from prophet_xr.uncertainty.priors import draws, gridded, known
+
+EXPONENTS = [0.85, 0.9, 0.932, 0.939, 1.0]
+ACTIVATIONS = [0.75, 1.0, 1.25]
+UTILIZATIONS = [1.0, 0.95, 0.9]
+LAWS = ["power", "uniform", "zipf"]
+AVERAGES = {"zeros count": "mean", "mean where both fit": "mean_fitting"}
+AVERAGES |= {"median where both fit": "median_fitting"}
+BASE = {"step": "published", "routing": "power", "dedup_exponent": 0.932}
+BASE |= {"activation": 1.0, "utilization": 1.0, "average": "zeros count"}
+SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
+TIMES = ["dedup_exponent", "hit_rate", "host_link_rate", "copy_latency", "software_floor"]
+TIMES += ["reuse_strength", "reuse_exponent"]
+MEMORY = ["dedup_exponent", "study_activation", "utilization"]
+BATCHES = [1, 2, 4, 8, 16, 32, 64]
+
+
+def assumptions() -> xr.Dataset:
+    """The study's grid under every assumption: Prophet's extension, and what fits.
+
+    Dims beside the study's: step (the ladder of constants), routing, dedup_exponent, activation (a
+    factor on the study's charge), utilization (share of memory that a runtime may use).
+    """
+    chosen = {"routing": LAWS, "dedup_exponent": EXPONENTS, "utilization": UTILIZATIONS}
+    data = stacked(rungs(policy="prophet", **chosen), "step")
+    factor = xr.DataArray(ACTIVATIONS, dims="activation", coords={"activation": ACTIVATIONS})
+    charge = (data.study_activation * factor).variable
+    data = data.assign(study_activation=charge).assign_coords(activation=factor)
+    data["study_activation"].attrs = QUANTITIES["study_activation"].attrs
+    return sweep(data, ["kv_extension", "regime", "total_parameters"])
+
+
+def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
+    """Average extension along ``average``, in the three ways it can be averaged.
+
+    Reads   kv_extension, regime (..., gpu, batch)
+    Returns (average, ...) [1]; NaN where no cell has both fitting, 0 in the study's way.
+    """
+    each = extension(cube.assign(kv_extension=cube.kv_extension.fillna(0.0)), over)
+    parts = [each[name] for name in AVERAGES.values()]
+    return xr.concat(parts, xr.Variable("average", list(AVERAGES))).rename("extension")
+
+
+def memory() -> xr.Dataset:
+    """Draws of what moves memory, for the study's models at seven batches on A100-80GB."""
+    data = inputs("published", model=SHOWN, gpu="A100-80GB", batch=BATCHES, policy="prophet")
+    return draws(data, known(MEMORY))
+
+
+def times() -> xr.Dataset:
+    """Draws of what moves time, for the same at 4,096 tokens under the true architectures."""
+    chosen = {"model": SHOWN, "gpu": "A100-80GB", "batch": BATCHES, "context": 4096}
+    return draws(inputs(policy=["baseline", "prophet"], **chosen), known(TIMES))
+
+
+def cell(metric: str) -> xr.Dataset:
+    """The one cell in which priors are compared: OLMoE-1B-7B at batch 4 on A100-80GB."""
+    study = "verified" if metric in ("slowdown", "step_time") else "published"
+    return inputs(
+        study, model="olmoe-1b-7b", gpu="A100-80GB", batch=4, context=4096, policy="prophet"
+    )
+
+
+def prior_grid(metric: str, count: int) -> xr.Dataset:
+    """The grid of equally likely values of the priors that a metric may feel."""
+    return gridded(cell(metric), known(felt(metric)), count)
+
+
+def felt(metric: str) -> list[str]:
+    """Inputs with priors that belong to a metric's question."""
+    return TIMES[:5] if metric in ("slowdown", "step_time") else [*MEMORY, "hit_rate"]
+
+
+def wide() -> xr.Dataset:
+    """Inputs of the global analysis: every axis of the study and of its assumptions.
+
+    Labels (model, GPU, law, policy's constants) stand beside numbers; 8 axes, not stored.
+    """
+    return inputs(
+        policy="prophet",
+        batch=BATCHES,
+        context=np.geomspace(1024, 32768, 6).round(),
+        hit_rate=[0.9, 0.95, 0.98, 0.994, 1.0],
+        dedup_exponent=EXPONENTS,
+        routing=LAWS,
+        utilization=UTILIZATIONS,
+        copy_latency=[0.0, 20e-6, 70e-6],
+        software_floor=[0.0, 5e-3, 15e-3],
+    )

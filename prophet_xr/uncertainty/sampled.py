@@ -1,0 +1,188 @@
+"""Sensitivity by sampling, for continuous priors: SALib's estimators with their intervals.
+
+The estimators know no missing cell (one NaN makes SALib return zeros without a word), so what is
+not finite never reaches them: the block of the design that holds it is left out, its share told.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError
+from prophet_xr.grid import sweep
+from prophet_xr.uncertainty.priors import DRAW, SEED, Priors, known, place
+from prophet_xr.uncertainty.variance import REASONS
+
+Evaluate = Callable[[np.ndarray], np.ndarray]
+METHODS = ("sobol", "morris", "pawn")
+LEVELS, LEAST = 8, 16  # levels of a Morris grid; least blocks that an interval is made from
+
+
+def sampled(
+    data: xr.Dataset,
+    metric: str,
+    priors: Priors | None = None,
+    method: str = "sobol",
+    *,
+    count: int = 1024,
+    seed: int = SEED,
+    confidence: float = 0.95,
+) -> xr.Dataset:
+    """Sensitivity of a metric to inputs with priors, by sampling.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns; an input with a prior is one value, or a field to be multiplied.
+    metric
+        Name of the metric; each of its cells is analysed by itself.
+    priors
+        By input; those of ``data/priors.toml`` by default.
+    method
+        ``"sobol"``: first-order and total indices (Saltelli 2010); ``"morris"``: mean absolute and
+        spread of elementary effects, in the unit of the metric; ``"pawn"``: medians and maxima of
+        Kolmogorov-Smirnov distances.
+    count
+        Base samples of ``sobol`` (a power of two), trajectories of ``morris``, samples of ``pawn``.
+    seed, confidence
+        Of the design, and of the intervals.
+
+    Returns
+    -------
+    xr.Dataset
+        On (cell dims, ``axis``): what the method estimates and, named ``_interval``, half the
+        interval; ``missing`` (cell dims), the share of evaluations that were left out because a
+        number of their block is not finite, and ``reason``, why there is no estimate.
+
+    Raises
+    ------
+    InputError
+        For an unknown method and as `draws` does.
+    """
+    priors = known() if priors is None else priors
+
+    def evaluate(shares: np.ndarray) -> xr.DataArray:
+        return sweep(place(data, priors, shares), [metric])[metric]
+
+    return estimate(evaluate, list(priors), method, count=count, seed=seed, confidence=confidence)
+
+
+def estimate(
+    evaluate: Callable[[np.ndarray], Any],
+    names: Sequence[str],
+    method: str = "sobol",
+    *,
+    count: int = 1024,
+    seed: int = SEED,
+    confidence: float = 0.95,
+) -> xr.Dataset:
+    """As `sampled`, for a function of points (draw, input) in the unit cube.
+
+    It returns an array, or a labelled one with the dim ``draw``.
+    """
+    if method not in METHODS:
+        raise InputError(f"method={method!r} is unknown; expected one of {', '.join(METHODS)}")
+    if len(names) < 2 or count < LEAST:
+        raise InputError(
+            f"{len(names)} inputs with {count} samples; expected at least 2 with {LEAST}"
+        )
+    problem = {"num_vars": len(names), "names": list(names), "bounds": [[0.0, 1.0]] * len(names)}
+    points, block = _design(problem, method, count, seed)
+    found = evaluate(points)
+    values = found if isinstance(found, xr.DataArray) else xr.DataArray(found, dims=DRAW)
+    if DRAW not in values.dims:  # it feels none of them
+        values = values.expand_dims({DRAW: len(points)})
+    values = values.transpose(..., DRAW)
+    kept = values.dims[:-1]
+    table = values.values.astype(np.float64).reshape(-1, len(points))
+    rows = [_analysed(problem, method, points, row, block, seed, confidence) for row in table]
+    shape = values.shape[:-1]
+    result = xr.Dataset(coords={d: values[d] for d in kept if d in values.coords})
+    result = result.assign_coords(axis=list(names))
+    for name in rows[0][0]:
+        array = np.array([estimates[name] for estimates, *_ in rows])
+        result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)))
+    result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape))
+    flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
+    result["reason"] = (kept, np.array([code for *_, code in rows]).reshape(shape), flags)
+    return result
+
+
+def _design(problem: dict, method: str, count: int, seed: int) -> tuple[np.ndarray, int]:
+    """Points of a design, and how many stand or fall together."""
+    size = problem["num_vars"]
+    if method == "sobol":
+        from SALib.sample import sobol
+
+        base = 2 ** int(np.ceil(np.log2(count)))
+        return sobol.sample(problem, base, calc_second_order=False, seed=seed), size + 2
+    if method == "morris":
+        from SALib.sample import morris
+
+        return morris.sample(problem, count, num_levels=LEVELS, seed=seed), size + 1
+    from SALib.sample import latin
+
+    return latin.sample(problem, count, seed=seed), 1
+
+
+def _analysed(
+    problem: dict,
+    method: str,
+    points: np.ndarray,
+    values: np.ndarray,
+    block: int,
+    seed: int,
+    confidence: float,
+) -> tuple[dict[str, np.ndarray], float, int]:
+    """Estimates of one cell, the share left out, and why there is none."""
+    good = np.isfinite(values).reshape(-1, block).all(1)
+    rows = np.repeat(good, block)
+    missing = 1.0 - float(good.mean())
+    some = values[rows]
+    calm = some.size and np.ptp(some) <= 1e-13 * np.abs(some).max()
+    code = 1 if good.sum() < LEAST else 2 if calm else 0
+    with warnings.catch_warnings():  # of pandas and of ratios that come out NaN
+        warnings.simplefilter("ignore")
+        if code:  # what an estimate looks like, with nothing in it
+            made = _estimates(problem, method, points, points.sum(1), seed, confidence)
+            return (
+                {name: np.full_like(array, np.nan) for name, array in made.items()},
+                missing,
+                code,
+            )
+        return _estimates(problem, method, points[rows], some, seed, confidence), missing, code
+
+
+def _estimates(
+    problem: dict,
+    method: str,
+    points: np.ndarray,
+    values: np.ndarray,
+    seed: int,
+    confidence: float,
+) -> dict[str, np.ndarray]:
+    more = {"seed": seed, "print_to_console": False}
+    if method == "sobol":
+        from SALib.analyze import sobol
+
+        found = sobol.analyze(
+            problem, values, calc_second_order=False, conf_level=confidence, **more
+        )
+        keys = {"first_order": "S1", "total": "ST"}
+        keys |= {"first_order_interval": "S1_conf", "total_interval": "ST_conf"}
+    elif method == "morris":
+        from SALib.analyze import morris
+
+        found = morris.analyze(
+            problem, points, values, num_levels=LEVELS, conf_level=confidence, **more
+        )
+        keys = {"effect": "mu_star", "spread": "sigma", "effect_interval": "mu_star_conf"}
+    else:
+        from SALib.analyze import pawn
+
+        found = pawn.analyze(problem, points, values, S=10, **more)
+        keys = {"distance": "median", "largest_distance": "maximum"}
+    return {name: np.asarray(found[key], np.float64) for name, key in keys.items()}
