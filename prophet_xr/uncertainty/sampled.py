@@ -164,7 +164,7 @@ def _estimates(
     seed: int,
     confidence: float,
 ) -> dict[str, np.ndarray]:
-    more = {"seed": seed, "print_to_console": False}
+    more = {"seed": seed + 1, "print_to_console": False}  # SALib takes 0 for no seed at all
     if method == "sobol":
         from SALib.analyze import sobol
 
