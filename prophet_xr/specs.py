@@ -4,6 +4,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -34,10 +35,10 @@ def groups() -> list[str]:
 def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
     """Read and check every group; ``_changed`` makes an edited file a new entry."""
     try:
-        with xr.open_datatree(file, engine="netcdf4") as tree:
-            nodes = {str(node.path).strip("/"): node for node in tree.subtree}
-            found = {g: nodes[g].to_dataset(inherit=False).load() for g in groups()}
-    except (OSError, ValueError, KeyError) as problem:
+        with netCDF4.Dataset(file) as tree:
+            tree.set_auto_mask(False)
+            found = {g: _group(tree[g]) for g in groups()}
+    except (OSError, ValueError, IndexError, RuntimeError) as problem:
         raise SpecError(
             f"specs: {file} cannot be read ({problem}); expected a file made by "
             f"`prophet-xr specs build`"
@@ -45,6 +46,19 @@ def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
     for group, data in found.items():
         _check(data, group, file)
     return found
+
+
+def _group(node: netCDF4.Dataset | netCDF4.Group) -> xr.Dataset:
+    """One group, variable by variable: xarray's own reader takes four times as long for 500."""
+    plain = {
+        name: xr.Variable(
+            v.dimensions,
+            v[...],
+            {key: v.getncattr(key) for key in v.ncattrs() if not key.startswith("_")},
+        )
+        for name, v in node.variables.items()
+    }
+    return xr.Dataset(plain)
 
 
 def _check(data: xr.Dataset, group: str, file: Path) -> None:
