@@ -50,15 +50,14 @@ def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
 
 def _group(node: netCDF4.Dataset | netCDF4.Group) -> xr.Dataset:
     """One group, variable by variable: xarray's own reader takes four times as long for 500."""
-    plain = {
-        name: xr.Variable(
-            v.dimensions,
-            v[...],
-            {key: v.getncattr(key) for key in v.ncattrs() if not key.startswith("_")},
-        )
-        for name, v in node.variables.items()
-    }
-    return xr.Dataset(plain)
+    return xr.Dataset({name: _variable(v) for name, v in node.variables.items()})
+
+
+def _variable(stored: netCDF4.Variable) -> xr.Variable:
+    """Text comes as Python objects; labels are fixed-width text everywhere else."""
+    values = np.asarray(stored[...], "U" if stored.dtype is str else None)
+    attrs = {key: stored.getncattr(key) for key in stored.ncattrs() if not key.startswith("_")}
+    return xr.Variable(stored.dimensions, values, attrs)
 
 
 def _check(data: xr.Dataset, group: str, file: Path) -> None:
