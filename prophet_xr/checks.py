@@ -11,6 +11,8 @@ import xarray as xr
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, Quantity
 
+FINITE = float(np.finfo(np.float64).max)
+
 
 def unique(name: str, values: Iterable[object]) -> None:
     """Raise InputError for the first value that is there twice."""
@@ -33,17 +35,17 @@ def check(data: xr.Dataset, names: Iterable[str]) -> None:
         variable = data.variables[name]
         if variable.dtype.kind not in "iufb":
             raise InputError(f"{name} has dtype {variable.dtype}; expected numbers in {q.units}")
-        low, high = q.bounds
-        good = np.isfinite(variable.values) & (variable.values >= low) & (variable.values <= high)
-        if not good.all():
+        values, (low, high) = variable.values, q.bounds
+        if values.size and not (low <= values.min() and values.max() <= min(high, FINITE)):
+            good = np.isfinite(values) & (values >= low) & (values <= high)
             raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
     if {"cache_slots", "n_experts"} <= set(names):
         _slots(data)
     for dim, size in data.sizes.items():
         if size == 0:
             raise InputError(f"{dim} is empty; expected at least one value")
-        if dim in data.coords:
-            unique(str(dim), data[dim].values.tolist())
+        if dim in data.variables:
+            unique(str(dim), data.variables[dim].values.tolist())
 
 
 def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
@@ -86,7 +88,7 @@ def _slots(data: xr.Dataset) -> None:
     A grid of models x slots has cells with more slots than experts: these are NaN with a reason,
     see ``policy_reason``.  Slots that exceed the experts of every model they meet are a mistake.
     """
-    slots, experts = data["cache_slots"].variable, data["n_experts"].variable
+    slots, experts = data.variables["cache_slots"], data.variables["n_experts"]
     over = (slots > experts) & (experts > 0)
     always = over.all([d for d in over.dims if d not in slots.dims])
     if always.any():

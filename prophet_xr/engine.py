@@ -120,10 +120,13 @@ def _walk(
         full = array.reshape([lengths.get(d, 1) for d in nest.dims])
         return np.broadcast_to(full, shape)
 
+    @cache
+    def column(argument: str) -> list:
+        return spread(argument).ravel().tolist()
+
     for q in nest.metrics:
         assert q.formula is not None
-        columns = [spread(n).ravel().tolist() for n in q.inputs]
-        cells = list(map(q.formula, *columns))
+        cells = list(map(q.formula, *map(column, q.inputs)))
         values[q.name] = np.array(cells, q.dtype).reshape(shape)
         if q.name in nest.stores:
             arrays[q.name][...] = values[q.name]

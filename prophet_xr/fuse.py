@@ -12,7 +12,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from prophet_xr import folding
 from prophet_xr.registry import BASELINE, POLICY, Quantity, is_baseline, of
@@ -31,7 +31,7 @@ COMPILED = '@njit(error_model="numpy", nogil=True)'
 FOLDING = (folding.empty, folding.add, folding.ends, folding.places_of_ends, folding.settle)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nest:
     """The metrics of one set of dims.
 
@@ -154,6 +154,7 @@ def _compute(nest: Nest, q: Quantity, cell: dict[str, str]) -> tuple[list[str], 
     return scratch, lines
 
 
+@lru_cache(1024)
 def source(nest: Nest) -> str:
     """Text of the module of a nest: the formulas, then ``fill``, the loops over all arrays."""
     cell, scratch, before, body = _row(nest)

@@ -80,16 +80,19 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             known = [n for n, q in QUANTITIES.items() if not q.formula]
             raise InputError(f"{name!r} is no input; {nearest(name, known)}")
     start = specs.read("defaults").assign_coords(STUDIES[study])
-    data = xr.Dataset()
+    found: dict[str, xr.Variable] = {}  # one Dataset at the end: each merge would copy them all
+    words: set[str] = set()
     for name, q in QUANTITIES.items():
         if name in LABELLED:
             rows = _labelled(name, chosen.get(name, start[name]), study)
             # a field that is given may be a dimension by now: no field of a row may have its name
-            data = data.merge(rows.drop_vars(set(chosen) - {name}, errors="ignore"))
+            found |= {str(n): v for n, v in rows.variables.items() if n == name or n not in chosen}
+            words |= {str(n) for n in rows.coords}
         elif name in chosen:
-            data = data.assign({name: _numbers(q, chosen[name])})
+            found[name] = _numbers(q, chosen[name])
         elif name in start:
-            data = data.assign({name: start[name].variable})
+            found[name] = start[name].variable
+    data = xr.Dataset(found).set_coords(words)
     if STORED in np.atleast_1d(data.precision.values):
         data = _stored(data, study)
     if "context" not in chosen:
@@ -233,8 +236,9 @@ def sweep(
     for nest in plan:
         run(nest, sizes, arrays)
     made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
-    cube = _asked(full.assign({n: made[n] for n in QUANTITIES if n in wanted}), data)
-    return cube.assign_attrs(provenance())
+    made = {n: made[n] for n in QUANTITIES if n in wanted}
+    cube = xr.Dataset({**full.data_vars, **made}, full.coords, full.attrs | provenance())
+    return _asked(cube, data)
 
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
@@ -294,13 +298,13 @@ def _with_baseline(data: xr.Dataset) -> xr.Dataset:
     """Put the baseline row of ``policy`` first, from the catalogue if it was not asked for."""
     if POLICY not in data.variables:
         raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
+    labels = np.atleast_1d(data.variables[POLICY].values).tolist()
     if POLICY not in data.dims:
-        label = data[POLICY].item()
+        label = labels[0]
         names = [q.name for q in fields(POLICY) if q.name in data]
         data = data.drop_vars([POLICY, *names]).assign(
             data[names].drop_vars(POLICY).expand_dims({POLICY: [label]})
         )
-    labels = data[POLICY].values.tolist()
     if labels[0] == BASELINE:
         return data
     if BASELINE in labels:
@@ -319,6 +323,8 @@ def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Undo `_with_baseline`: only the policies asked for, in their order."""
     if POLICY not in data.dims:
         return cube.sel({POLICY: data[POLICY].item()})
-    asked = data[POLICY].values
-    same = cube[POLICY].values.tolist() == asked.tolist()  # a selection would copy every array
+    asked = data.variables[POLICY].values
+    same = (
+        cube.variables[POLICY].values.tolist() == asked.tolist()
+    )  # a selection would copy every array
     return cube if same else cube.sel({POLICY: asked})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 import xarray as xr
@@ -13,6 +14,8 @@ ROW = 4096  # cells; a row and its scratch stay in the cache of a core
 START = 300  # cells that could be spread in the time that a row takes to begin
 FOLDED_ROW = 1024  # where every cell of a row is kept, with the accumulators of every metric
 
+_DimsOf = Mapping[str, Dims]
+
 
 def layout(data: xr.Dataset) -> Dims:
     """Dims of a cube in order: those that are no axis, then axes as the schema has them."""
@@ -20,15 +23,25 @@ def layout(data: xr.Dataset) -> Dims:
     return (*extra, *(n for n in QUANTITIES if n in data.dims))
 
 
-def natural(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, Dims]:
+def natural(data: xr.Dataset, need: set[str], order: Dims) -> _DimsOf:
     """Dims of each quantity: of an input its own, of a metric the union of what it reads."""
+    return _natural(_given(data, need), frozenset(need), order)
+
+
+def _given(data: xr.Dataset, need: set[str]) -> tuple[tuple[str, Dims], ...]:
+    """Name the dims of every input: with their sizes all that a plan depends on."""
+    names = [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula]
+    return tuple((n, tuple(map(str, data.variables[n].dims))) for n in names)
+
+
+@lru_cache(256)
+def _natural(given: tuple[tuple[str, Dims], ...], need: frozenset[str], order: Dims) -> _DimsOf:
+    own = dict(given)
     dims_of: dict[str, Dims] = {}
     for name, q in QUANTITIES.items():
         if name in need:
-            own = (
-                {d for n in q.reads for d in dims_of[n]} if q.formula else data.variables[name].dims
-            )
-            dims_of[name] = tuple(d for d in order if d in own)
+            dims = {d for n in q.reads for d in dims_of[n]} if q.formula else own[name]
+            dims_of[name] = tuple(d for d in order if d in dims)
     return dims_of
 
 
@@ -54,7 +67,21 @@ def nests(
     With ``fold``, what is wanted is accumulated instead of stored, on the dims that it shares
     with the flag that says which cells count.
     """
-    dims_of = natural(data, need, order)
+    sizes = tuple((d, data.sizes[d]) for d in order)
+    return _nests(_given(data, need), frozenset(need), sizes, tuple(wanted), dtype, fold)
+
+
+@lru_cache(256)
+def _nests(
+    given: tuple[tuple[str, Dims], ...],
+    need: frozenset[str],
+    sizes: tuple[tuple[str, int], ...],
+    wanted: tuple[str, ...],
+    dtype: str,
+    fold: Fold | None,
+) -> list[Nest]:
+    order = tuple(d for d, _ in sizes)
+    dims_of = _natural(given, need, order)
     strata: dict[Dims, list[Quantity]] = {}
     for q in metrics():
         if q.name in need:
@@ -73,7 +100,7 @@ def nests(
         if q.name in crossing or (not fold and q.name in wanted)
     }
     return [
-        _nest(dims, strata.get(dims, []), folds.get(dims, []), fold, dims_of, stores, data.sizes)
+        _nest(dims, strata.get(dims, []), folds.get(dims, []), fold, dims_of, stores, dict(sizes))
         for dims in sorted(strata.keys() | folds.keys(), key=len)
     ]
 

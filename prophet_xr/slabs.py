@@ -6,7 +6,6 @@ from itertools import product
 from math import prod
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from prophet_xr import engine, grid, tally
@@ -117,10 +116,11 @@ def planned(
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
     folding = Fold(reduced, where, **fold) if fold else None
+    rows = full.variables[POLICY].values.tolist()
     made = nests(full, need, wanted if folding else names, order, dtype, folding)
     return Plan(
         full=full,
-        asked=full.get_index(POLICY).get_indexer(pd.Index(np.atleast_1d(data[POLICY].values))),
+        asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
         order=order,
         dims=natural(full, need, order),
         nests=made,

@@ -34,15 +34,15 @@ def flag(where: str) -> None:
 
 def left(data: xr.Dataset, dims: Iterable[str]) -> xr.Dataset:
     """Coordinates that remain when dims are gone."""
-    rest = data.drop_dims(dims)
-    return rest.drop_vars(rest.data_vars)
+    return xr.Dataset(coords=data.coords).drop_dims(dims)
 
 
 def label(
     data: xr.Dataset, dim: str, index: np.ndarray, some: np.ndarray | None = None
 ) -> np.ndarray:
     """Labels of a dim by their index; NaN, or an empty text, where there is none."""
-    labels = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
+    known = dim in data.variables
+    labels = data.variables[dim].values if known else np.arange(data.sizes[dim])
     found = labels[index]
     if some is None or some.all():
         return found

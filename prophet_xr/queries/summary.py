@@ -78,17 +78,17 @@ def summarize(
     if shares.ndim != 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise InputError(f"quantiles={quantiles!r}; expected a list of numbers from 0 to 1")
     flag(where)
-    result = left(data, over)
+    made: dict[str, tuple] = {}
     if set(stats) - {"quantile"}:
         placed = any(s.startswith("arg") for s in stats)
         plan = planned(data, wanted, over, where, placed=placed)
         for name, found in tallies(plan, wanted, over, POLICY in data.dims).items():
-            result = result.assign(_described(data, name, found, stats))
+            made |= _described(data, name, found, stats)
     if "quantile" in stats:
         plan = planned(data, wanted, over, where)
-        result = result.assign(_quantiles(plan, wanted, over, where, shares, POLICY in data.dims))
-        result = result.assign_coords(quantile=shares)
-    return result.assign_attrs(provenance())
+        made |= _quantiles(plan, wanted, over, where, shares, POLICY in data.dims)
+        made["quantile"] = ("quantile", shares)
+    return left(data, over).assign(made).assign_attrs(provenance())
 
 
 @dataclass(frozen=True)
