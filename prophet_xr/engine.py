@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 from pathlib import Path
 from types import ModuleType
@@ -107,18 +107,31 @@ def _walk(
 ) -> dict[str, np.ndarray]:
     """Evaluate cell by cell in plain Python, without numba; returns what the nest folds."""
     shape = tuple(sizes[d] for d in nest.dims)
-    values: dict[str, np.ndarray] = {}
+    given = [arrays[n] for n in nest.reads]
+    cells = _cells(nest, shape, tuple((a.tobytes(), a.dtype.str, a.shape) for a in given))
+    for name in nest.stores:
+        arrays[name][...] = cells[name]
+    counted = cells[nest.where] if nest.where else True
+    return {n: np.where(counted, cells[n], np.nan) for n in nest.folds}
+
+
+@lru_cache(256)
+def _cells(
+    nest: Nest, shape: tuple[int, ...], given: tuple[tuple[bytes, str, tuple[int, ...]], ...]
+) -> dict[str, np.ndarray]:
+    """Quantities of a nest on all of its dims; small nests recur, as those of the models alone."""
+    arrays = {
+        n: np.frombuffer(content, dtype).reshape(sizes)
+        for n, (content, dtype, sizes) in zip(nest.reads, given, strict=True)
+    }
 
     def spread(argument: str) -> np.ndarray:
         name = of(argument)
-        dims, array = (
-            (nest.dims, values[name]) if name in values else (nest.reads[name], arrays[name])
-        )
+        dims, array = nest.reads.get(name, nest.dims), arrays[name]
         if is_baseline(argument) and POLICY in dims:
             array = np.take(array, [0], axis=dims.index(POLICY))
         lengths = dict(zip(dims, array.shape, strict=True))
-        full = array.reshape([lengths.get(d, 1) for d in nest.dims])
-        return np.broadcast_to(full, shape)
+        return np.broadcast_to(array.reshape([lengths.get(d, 1) for d in nest.dims]), shape)
 
     @cache
     def column(argument: str) -> list:
@@ -127,11 +140,8 @@ def _walk(
     for q in nest.metrics:
         assert q.formula is not None
         cells = list(map(q.formula, *map(column, q.inputs)))
-        values[q.name] = np.array(cells, q.dtype).reshape(shape)
-        if q.name in nest.stores:
-            arrays[q.name][...] = values[q.name]
-    counted = spread(nest.where) if nest.where else True
-    return {n: np.where(counted, spread(n), np.nan) for n in nest.folds}
+        arrays[q.name] = np.array(cells, q.dtype).reshape(shape)
+    return {n: spread(n) for n in arrays}
 
 
 def _rows(array: np.ndarray, dims: Dims, row: Dims) -> np.ndarray:
