@@ -36,9 +36,10 @@ def places_of_ends(row, numbers, places, here):
     low, high, low_at, high_at = numbers[1], numbers[2], places[1], places[2]
     for j in range(row.size):
         low_at[j] = here if row[j] < low[j] else low_at[j]
+        low[j] = row[j] if row[j] < low[j] else low[j]
     for j in range(row.size):
         high_at[j] = here if row[j] > high[j] else high_at[j]
-    ends(row, numbers)
+        high[j] = row[j] if row[j] > high[j] else high[j]
 
 
 def settle(numbers, places, out_numbers, out_places, width):

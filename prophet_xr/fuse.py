@@ -29,6 +29,7 @@ PLAIN = '@njit(error_model="numpy", inline="always")'
 CACHED = '@njit(error_model="numpy", cache=True, nogil=True)'
 COMPILED = '@njit(error_model="numpy", nogil=True)'
 FOLDING = (folding.empty, folding.add, folding.ends, folding.places_of_ends, folding.settle)
+TOGETHER = 4  # arrays that one loop writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,29 +130,61 @@ def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
     return f"{argument}[j]", [f"{argument} = np.empty(n_row, {array}.dtype)"], lines
 
 
-def _compute(nest: Nest, q: Quantity, cell: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Scratch and lines of the loop that evaluates one metric over a row."""
-    value = f"f_{q.name}({', '.join(cell[n] for n in q.inputs)})"
-    stored = nest.stores.get(q.name)
-    out = f"out_{q.name}[{', '.join([*_outer_index(nest, nest.dims), 'j'])}]"
-    scratch: list[str] = []
-    if stored == q.dtype:
-        cell[q.name] = out
-        body = [f"{out} = {value}"]
-    else:
-        cell[q.name] = f"{q.name}[j]"
-        scratch.append(f"{q.name} = np.empty(n_row, np.dtype('{q.dtype}'))")
-        body = [f"{q.name}[j] = {value}"] + ([f"{out} = {q.name}[j]"] if stored else [])
-    lines = _loop("j", "n_row", body)
-    base = f"{BASELINE}_{q.name}"
-    if base in nest.arguments:
-        cell[base] = cell[q.name]
-        if POLICY in nest.dims:
-            cell[base] = f"{base}[j]"
+def _simple(formula: Callable) -> bool:
+    """Tell whether a formula is only arithmetic and comparisons, which vectorise."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    nodes = list(ast.walk(ast.Module(tree.body, [])))
+    calls = [n.func for n in nodes if isinstance(n, ast.Call)]
+    plain = all(isinstance(f, ast.Name) and f.id in ("min", "max", "abs") for f in calls)
+    return plain and not any(isinstance(n, ast.Pow | ast.While | ast.For) for n in nodes)
+
+
+def _bodies(nest: Nest) -> list[list[Quantity]]:
+    """Metrics that share a loop: what one computes the next reads without memory in between.
+
+    A loop that writes many arrays does not vectorise, nor does one that calls a function.
+    """
+    bodies: list[list[Quantity]] = []
+    last = ""
+    for q in nest.metrics:
+        assert q.formula is not None
+        kind = "simple" if _simple(q.formula) else q.name
+        if kind != last or sum(b.name in nest.stores for b in bodies[-1]) >= TOGETHER:
+            bodies.append([])
+        bodies[-1].append(q)
+        last = kind
+    return bodies
+
+
+def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Scratch and lines of the loop that evaluates metrics over a row; ``cell`` learns of them."""
+    rest = [n for q in nest.metrics if q not in body for n in q.inputs]
+    local, scratch, lines = dict(cell), [], []
+    for q in body:
+        value = local[q.name] = f"v_{q.name}"
+        kind = {"int64": "np.int64", "bool": "bool"}.get(q.dtype, "")
+        lines.append(f"{value} = {kind}(f_{q.name}({', '.join(local[n] for n in q.inputs)}))")
+        out = f"out_{q.name}[{', '.join([*_outer_index(nest, nest.dims), 'j'])}]"
+        if q.name in nest.stores:
+            lines.append(f"{out} = {value}")
+        base = f"{BASELINE}_{q.name}"
+        if base in nest.arguments and POLICY in nest.dims:
+            local[base], cell[base] = f"v_{base}", f"{base}[j]"
             scratch.append(f"{base} = np.empty(n_row, np.dtype('{q.dtype}'))")
-            copy = _loop("j", "n_row", [f"{base}[j] = {cell[q.name]}"])
-            lines += [f"if i_{POLICY} == 0:", *("    " + line for line in copy)]
-    return scratch, lines
+            lines += [f"v_{base} = {value} if i_{POLICY} == 0 else {base}[j]"]
+            lines += [f"{base}[j] = v_{base}"]
+        elif base in nest.arguments:
+            local[base] = value
+        if not {q.name, base}.isdisjoint([*rest, *nest.outcomes]):
+            if nest.stores.get(q.name) == q.dtype:
+                cell[q.name] = out
+            else:
+                cell[q.name] = f"{q.name}[j]"
+                scratch.append(f"{q.name} = np.empty(n_row, np.dtype('{q.dtype}'))")
+                lines.append(f"{q.name}[j] = {value}")
+            cell.setdefault(base, cell[q.name])
+    return scratch, _loop("j", "n_row", lines)
 
 
 @lru_cache(1024)
@@ -191,8 +224,8 @@ def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str], list[str]]:
             scratch += own
             alike = is_baseline(argument) or POLICY not in nest.reads[of(argument)]
             (before if alike else body).extend(lines)
-    for q in nest.metrics:
-        own, lines = _compute(nest, q, cell)
+    for together in _bodies(nest):
+        own, lines = _compute(nest, together, cell)
         scratch += own
         body += lines
     return cell, scratch, before, body
@@ -220,11 +253,13 @@ def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]
             f"at_{name} = np.empty(({policies}, 3, n_row), np.int64)",
         ]
         value = f"{cell[name]} if {cell[nest.where]} else math.nan" if nest.where else cell[name]
-        lines += _loop("j", "n_row", [f"folded[j] = {value}"])
-        ends = f"ends(folded, acc_{name}[{at}])"
+        row = name if value == f"{name}[j]" else "folded"
+        if row == "folded":
+            lines += _loop("j", "n_row", [f"folded[j] = {value}"])
+        ends = f"ends({row}, acc_{name}[{at}])"
         if nest.placed:
-            ends = f"places_of_ends(folded, {own}, row)"
-        lines += [f"add(folded, {own})", ends]
+            ends = f"places_of_ends({row}, {own}, row)"
+        lines += [f"add({row}, {own})", ends]
     return scratch, lines
 
 

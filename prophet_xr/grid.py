@@ -236,9 +236,9 @@ def sweep(
     for nest in plan:
         run(nest, sizes, arrays)
     made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
+    own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: made[n] for n in QUANTITIES if n in wanted}
-    cube = xr.Dataset({**full.data_vars, **made}, full.coords, full.attrs | provenance())
-    return _asked(cube, data)
+    return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
 
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
