@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from math import prod
@@ -26,7 +26,8 @@ from prophet_xr.registry import POLICY, is_baseline, of
 
 log = logging.getLogger("prophet_xr")
 
-WALK = 2_000  # evaluations; below this plain Python is done before a compiled module is loaded
+WALK = 2_000  # evaluations; below this plain Python is done before a compiled module is loaded,
+WALK_ALL = 200_000  # and below this, in all nests together, before they are compiled at all
 SHARE = 50_000  # cells; below this a thread costs more than it brings
 
 
@@ -42,12 +43,24 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="prophet_xr")
 
 
-def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+def walks(plan: Iterable[Nest], sizes: Mapping[str, int]) -> int:
+    """How many evaluations of one nest are to be walked, of all nests of a plan."""
+    count = sum(_evaluations(nest, sizes) for nest in plan)
+    return count if count <= WALK_ALL else WALK
+
+
+def _evaluations(nest: Nest, sizes: Mapping[str, int]) -> int:
+    return prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds))
+
+
+def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], walk: int) -> None:
     """Fill the arrays that ``nest`` stores from those it reads.
 
-    Raises ValueError for an array whose shape or layout is not that of its dims.
+    Up to ``walk`` evaluations are done in plain Python.  Raises ValueError for an array whose
+    shape or layout is not that of its dims.
     """
-    if _small(nest, sizes, arrays):
+    _checked(nest, sizes, arrays)
+    if _evaluations(nest, sizes) <= walk:
         _walk(nest, sizes, arrays)
         return
     count = prod(sizes[d] for d in nest.outer)
@@ -57,12 +70,13 @@ def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) 
 
 
 def fold(
-    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
+    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], walk: int
 ) -> dict[str, tally.Tally]:
     """Fill what ``nest`` stores and tally what it folds, on (policy, kept dims in order)."""
     kept = [d for d in nest.dims if d not in (*nest.over, POLICY)]
     shape = [sizes.get(POLICY, 1) if POLICY in nest.dims else 1, *(sizes[d] for d in kept)]
-    if _small(nest, sizes, arrays):
+    _checked(nest, sizes, arrays)
+    if _evaluations(nest, sizes) <= walk:
         cells = _walk(nest, sizes, arrays)
         last = [*(d for d in nest.dims if d not in nest.over), *nest.over]
         axes = [nest.dims.index(d) for d in last]
@@ -87,14 +101,12 @@ def fold(
     return {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
 
 
-def _small(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> bool:
-    """Check the arrays; tell whether walking is quicker than loading a compiled module."""
+def _checked(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
     for name, dims in [*nest.reads.items(), *((n, nest.dims) for n in nest.stores)]:
         _check(name, arrays[name], tuple(sizes[d] for d in dims))
     for name, dtype in nest.stores.items():
         if arrays[name].dtype != np.dtype(dtype):
             raise ValueError(f"array {name!r}: dtype {arrays[name].dtype}, expected {dtype}")
-    return prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds)) <= WALK
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

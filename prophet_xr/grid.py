@@ -13,7 +13,7 @@ from prophet_xr import (
     specs,
 )
 from prophet_xr.checks import check, enough_memory, unique
-from prophet_xr.engine import run
+from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import layout, nests
@@ -233,8 +233,9 @@ def sweep(
     arrays = numbers(full, need, layout(full))
     reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
     arrays |= stores(plan, sizes, reused)
+    walk = walks(plan, sizes)
     for nest in plan:
-        run(nest, sizes, arrays)
+        run(nest, sizes, arrays, walk)
     made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: made[n] for n in QUANTITIES if n in wanted}

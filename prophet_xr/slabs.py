@@ -67,16 +67,17 @@ class Plan:
             for name, array in self.arrays.items()
         }
         folded: dict[str, tally.Tally] = {}
+        walk = engine.walks(self.nests, here)
         for nest in self.nests:
             shape = [here[d] for d in nest.dims]
             arrays |= {n: self._buffer(n, shape, dtype) for n, dtype in nest.stores.items()}
             if nest.folds:
-                tallies = engine.fold(nest, here, arrays)
+                tallies = engine.fold(nest, here, arrays, walk)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
                 if not any(slab[d].start for d in self.order if d not in nest.dims):
                     folded |= tallies
             else:
-                engine.run(nest, here, arrays)
+                engine.run(nest, here, arrays, walk)
         return arrays, folded
 
     def _buffer(self, name: str, shape: list[int], dtype: str) -> np.ndarray:

@@ -31,11 +31,10 @@ def cell_of(inputs: xr.Dataset, at: dict) -> dict:
 @pytest.fixture(scope="module")
 def compiled(random_inputs):
     """The cube of every metric with the walk forbidden."""
-    walk, engine.WALK = engine.WALK, 0
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "WALK", 0)
+        patch.setattr(engine, "WALK_ALL", 0)
         return grid.sweep(random_inputs)
-    finally:
-        engine.WALK = walk
 
 
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
@@ -52,7 +51,7 @@ def test_compiled_cube_equals_the_formulas(q, random_inputs, compiled):
 
 
 def test_walked_cube_equals_the_compiled_one(random_inputs, compiled, monkeypatch):
-    monkeypatch.setattr(engine, "WALK", 10**9)
+    monkeypatch.setattr(engine, "WALK_ALL", 10**9)
     xr.testing.assert_identical(grid.sweep(random_inputs), compiled)
 
 
@@ -139,7 +138,7 @@ def test_a_wrong_array_never_reaches_compiled_code():
     sizes = dict.fromkeys(nest.dims, 3)
     arrays = {n: np.zeros(1) for n in itertools.chain(nest.reads, nest.stores)}
     with pytest.raises(ValueError, match="expected"):
-        engine.run(nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays)
+        engine.run(nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays, 0)
 
 
 def _nests(data):

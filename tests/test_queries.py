@@ -84,7 +84,7 @@ def equal(data, cube, over, where):
 @pytest.mark.parametrize("over", OVER.values(), ids=OVER)
 @pytest.mark.parametrize("where", ["", "fits"])
 def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, memory, monkeypatch):
-    monkeypatch.setattr(engine, "WALK", 10**9)
+    monkeypatch.setattr(engine, "WALK_ALL", 10**9)
     equal(random_inputs, cube, over, where)
 
 
@@ -93,6 +93,7 @@ def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, me
 )
 def test_compiled_statistics_equal_those_of_the_cube(random_inputs, cube, over, row, monkeypatch):
     monkeypatch.setattr(engine, "WALK", 0)
+    monkeypatch.setattr(engine, "WALK_ALL", 0)
     monkeypatch.setattr(engine, "SHARE", 1)
     monkeypatch.setattr(nesting, "FOLDED_ROW", row)
     monkeypatch.setattr(slabs, "LONG", 2)

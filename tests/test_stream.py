@@ -119,7 +119,7 @@ import sys
 import numpy as np
 import prophet_xr as px
 from prophet_xr import engine, stream
-stream.SLAB, engine.WALK = 4_000, 10**9
+stream.SLAB, engine.WALK_ALL = 4_000, 10**9
 data = px.inputs(model={models!r}, gpu=["A100-80GB", "H200"], **{axes!r})
 px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
 """

@@ -34,7 +34,7 @@ def flag(where: str) -> None:
 
 def left(data: xr.Dataset, dims: Iterable[str]) -> xr.Dataset:
     """Coordinates that remain when dims are gone."""
-    return xr.Dataset(coords=data.coords).drop_dims(dims)
+    return xr.Dataset(coords=data.coords).drop_dims(dims, errors="ignore")
 
 
 def label(
