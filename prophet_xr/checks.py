@@ -41,6 +41,8 @@ def check(data: xr.Dataset, names: Iterable[str]) -> None:
             raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
     if {"cache_slots", "n_experts"} <= set(names):
         _slots(data)
+    if {"top_k", "n_experts"} <= set(names):
+        _top_k(data)
     for dim, size in data.sizes.items():
         if size == 0:
             raise InputError(f"{dim} is empty; expected at least one value")
@@ -80,6 +82,16 @@ def _free_memory() -> int:
     except (OSError, ValueError):  # no such container, or no limit
         return free
     return min(free, max(limit - used, 0))
+
+
+def _top_k(data: xr.Dataset) -> None:
+    """Refuse more experts for a token than a layer has."""
+    asked, experts = data.variables["top_k"], data.variables["n_experts"]
+    over = (asked > experts) & (experts > 0)
+    if over.any():
+        at = dict(zip(over.dims, np.argwhere(over.values)[0], strict=True))
+        k, e = (float(v[{d: at[d] for d in v.dims}].values) for v in (asked, experts))
+        raise InputError(f"top_k={k:g} exceeds the {e:g} experts of a layer (n_experts)")
 
 
 def _slots(data: xr.Dataset) -> None:

@@ -1,6 +1,7 @@
 """The commands; no arithmetic.  Heavy imports wait until a command runs, so that help is quick."""
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -254,6 +255,7 @@ def main() -> None:
     """Run a command: exit 0, 2 for bad input, 1 for a failure, one line and no traceback."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("prophet_xr").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # drafts are removed
     try:
         cli(prog_name="prophet-xr")
     except (InputError, SpecError) as problem:

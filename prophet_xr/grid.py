@@ -166,6 +166,9 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
     """One number, a list that becomes a dimension of its own, or an array with its dims."""
     if isinstance(values, xr.DataArray):
         variable = values.variable
+        units = str(values.attrs.get("units", q.units))
+        if units.split() != q.units.split():
+            raise InputError(f"{q.name} is in {units!r}; expected {q.units!r} ({q.long_name})")
     else:
         listed = values if np.isscalar(values) else _listed(q.name, values)
         try:

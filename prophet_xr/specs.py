@@ -38,7 +38,7 @@ def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
         with netCDF4.Dataset(file) as tree:
             tree.set_auto_mask(False)
             found = {g: _group(tree[g]) for g in groups()}
-    except (OSError, ValueError, IndexError, RuntimeError) as problem:
+    except (OSError, ValueError, LookupError, RuntimeError, AttributeError) as problem:
         raise SpecError(
             f"specs: {file} cannot be read ({problem}); expected a file made by "
             f"`prophet-xr specs build`"

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from prophet_xr import canvas, claims, documents, figures, report, specs, tables
-from prophet_xr.drawing import start
+from prophet_xr.drawing import leave_with_parent, start
 from prophet_xr.engine import cores
 from prophet_xr.files import write
 from prophet_xr.grid import inputs, sweep
@@ -192,7 +192,7 @@ def run(out: Path, tell: Callable[[str, int], None]) -> None:
 
     Figures take most of the time and need nothing but their cube, so other processes draw them.
     """
-    with ProcessPoolExecutor(cores(), mp_context=start()) as pool:
+    with ProcessPoolExecutor(cores(), start(), leave_with_parent) as pool:
         made = {"published": published(), "verified": verified()}
         drawn = {pool.submit(job): title for title, job in pictures(out, made)}
         made |= {"unfitted": unfitted(), "ladder": ladder(), "offload": offload()}

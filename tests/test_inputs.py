@@ -32,6 +32,10 @@ import prophet_xr as px
         ({"batch": True}, "batch=True is not numeric"),
         ({"model": 7}, "model=7 is no label"),
         ({"kv_extension": 2}, "'kv_extension' is no input"),
+        (
+            {"host_link_rate": xr.DataArray(12.0, attrs={"units": "GB/s"})},
+            "host_link_rate is in 'GB/s'; expected 'B / s' (Host-to-device bandwidth)",
+        ),
         ({"study": "publshed"}, "study='publshed' is unknown; nearest: published"),
     ],
 )
@@ -50,6 +54,7 @@ def test_inputs_refuse(chosen, message):
         ({"hit_rate": [0.9, float("nan")]}, "hit_rate=nan is outside [0, 1]"),
         ({"dedup_exponent": float("inf")}, "dedup_exponent=inf is outside"),
         ({"usable_memory": 5}, "usable_memory=5 is outside"),
+        ({"top_k": [1, 9], "model": "mixtral-8x7b"}, "top_k=9 exceeds the 8 experts of a layer"),
     ],
 )
 def test_sweep_refuses_values(chosen, message):

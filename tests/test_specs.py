@@ -95,10 +95,11 @@ def test_a_missing_truncated_or_empty_specs_file_is_refused(monkeypatch, tmp_pat
     file.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(SpecError, match="cannot be read"):
         specs.read("gpu")
-    file.unlink()
-    xr.Dataset({"a": 1}).to_netcdf(file)
-    with pytest.raises(SpecError, match="cannot be read"):
-        specs.read("gpu")
+    for other in (xr.Dataset({"a": 1}), xr.Dataset({"policy": 1, "gpu": 2})):
+        file.unlink()
+        other.to_netcdf(file)
+        with pytest.raises(SpecError, match="cannot be read"):
+            specs.read("gpu")
 
 
 def test_a_number_out_of_bounds_in_specs_is_located(rebuilt):

@@ -1,9 +1,13 @@
 """The published study comes out to the printed digit; the ladder leads to the true one."""
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import reference as by_hand
 import xarray as xr
@@ -161,3 +165,22 @@ def test_files_are_the_same_twice_and_hold_no_draft(cubes, tmp_path):
             assert path.read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     report = tmp_path / "a" / "PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md"
     assert len(report.read_text().splitlines()) >= 350
+
+
+def test_workers_leave_when_their_parent_is_killed():
+    code = (
+        "import os, signal\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from prophet_xr.drawing import leave_with_parent, start\n"
+        "pool = ProcessPoolExecutor(1, start(), leave_with_parent)\n"
+        "print(pool.submit(os.getpid).result(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+    for _ in range(300):
+        if not psutil.pid_exists(worker):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"worker {worker} is still there")
