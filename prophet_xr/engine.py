@@ -213,26 +213,25 @@ def _load(text: str) -> Callable[..., None]:
 
 
 def _written(name: str, text: str) -> Path:
-    """Write a module under the cache directory, or under a temporary one if that fails."""
-    try:
-        return _place(cache_dir(), name, text)
-    except OSError as problem:
-        folder = _fallback()
-        log.warning("cache directory %s: %s; using %s", cache_dir(), problem.strerror, folder)
-        return _place(folder, name, text)
-
-
-@cache
-def _fallback() -> Path:
-    return Path(tempfile.mkdtemp(prefix="prophet_xr_"))
-
-
-def _place(folder: Path, name: str, text: str) -> Path:
-    path = folder / f"{name}.py"
+    """Write a module, unless it is there."""
+    path = _folder(cache_dir()) / f"{name}.py"
     if not path.exists():
         with replacing(path) as draft:  # a concurrent first run sees no half-written module
             draft.write_text(text)
     return path
+
+
+@cache
+def _folder(chosen: Path) -> Path:
+    """Take the cache directory, or a temporary one if it cannot be written."""
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=chosen):
+            return chosen
+    except OSError as problem:
+        folder = Path(tempfile.mkdtemp(prefix="prophet_xr_"))
+        log.warning("cache directory %s: %s; using %s", chosen, problem.strerror, folder)
+        return folder
 
 
 def _imported(name: str, path: Path) -> ModuleType:

@@ -1,6 +1,9 @@
 """The cube equals a plain-Python walk of the formulas, on natural dims."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -151,3 +154,38 @@ def test_an_unknown_metric_names_the_nearest(small):
         grid.sweep(small, ["step_tme"])
     with pytest.raises(InputError, match="float16"):
         grid.sweep(small, dtype="float16")
+
+
+FIRST = """
+import logging, sys
+logging.basicConfig(format="%(message)s", stream=sys.stderr)
+import numpy as np, prophet_xr as px
+from prophet_xr import engine
+engine.WALK = engine.WALK_ALL = 0
+data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=np.arange(1, 9))
+print(px.sweep(data, "unique_experts").unique_experts.values.tolist())
+"""
+
+
+def first_run(cache):
+    environment = {**os.environ, "PROPHET_XR_CACHE": str(cache)}
+    command = [sys.executable, "-W", "error", "-c", FIRST]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def test_two_first_runs_share_a_cache(tmp_path):
+    both = [first_run(tmp_path) for _ in range(2)]
+    shown = [run.communicate() for run in both]
+    assert [run.returncode for run in both] == [0, 0], shown
+    assert shown[0][0] == shown[1][0]
+    assert not list(tmp_path.glob(".*"))  # no draft
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(tmp_path):
+    (tmp_path / "file").touch()
+    run = first_run(tmp_path / "file")
+    out, said = run.communicate()
+    assert run.returncode == 0
+    assert out.startswith("[2.0")
+    assert said.count("cache directory") == 1
