@@ -207,11 +207,8 @@ def reductions(data):
 
 
 def growth():
-    """Rows of `summarize` on grids of 10**6 to 10**9 values."""
-    rows = []
-    for batches, hits, exponents in ((4, 6, 10), (40, 6, 10), (100, 24, 10), (100, 48, 50)):
-        data = grid(batches=batches, contexts=8, hits=hits, exponents=exponents)
-        count = cells(data) * len(METRICS)
-        took = median(lambda d=data: folded(d), 1 + (count < 3e8))
-        rows.append((f"summarize, {count:.1e} values", took, count, 8 * count))
-    return rows
+    """Cells and seconds of `summarize` on grids of nothing, then 10**6 to 10**9 cells."""
+    few = {"contexts": 1, "hits": 1, "exponents": 1}
+    for batches, more in ((1, few), (1, {}), (12, {}), (122, {}), (1221, {})):
+        data = grid(batches=batches, **{"exponents": 20} | more)
+        yield cells(data), median(lambda d=data: folded(d), 5 if batches < 1000 else 1)
