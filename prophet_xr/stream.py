@@ -6,11 +6,9 @@ When every slab is there the store takes the place of the target, or is copied t
 """
 
 import errno
-import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
 from pathlib import Path
@@ -18,20 +16,17 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from prophet_xr import fuse
-from prophet_xr.cutting import Dims, parts
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 from prophet_xr.grid import chosen
-from prophet_xr.nesting import layout
+from prophet_xr.jobs import DIGEST, FORMULAS, Job, comparable, planned_job
 from prophet_xr.provenance import provenance
-from prophet_xr.registry import POLICY, QUANTITIES, needed
-from prophet_xr.slabs import Plan, Slab, lengths, planned
+from prophet_xr.registry import POLICY, QUANTITIES
+from prophet_xr.slabs import Slab, lengths
 from prophet_xr.store import load
 
 SLAB = 96 * 2**20  # bytes that a slab takes in memory
 STORE = "cube.zarr"
-DIGEST, FORMULAS = "sweep_digest", "formulas_digest"
 
 
 def sweep_to(
@@ -69,7 +64,7 @@ def sweep_to(
         If the disk is full; what is finished stays, and the same call goes on.
     """
     target = _target(path, compression)
-    job = _job(data, target, chosen(metrics, data), dtype, compression)
+    job = planned_job(data, target, chosen(metrics, data), dtype, compression, SLAB)
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
@@ -108,56 +103,12 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
     with load(target) as old:
         names = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         reals = {str(old[n].dtype) for n in names if QUANTITIES[n].dtype == "float64"}
-        job = _job(data, target, names, reals.pop() if reals else "float64", None)
+        job = planned_job(data, target, names, reals.pop() if reals else "float64", None, SLAB)
         if old.attrs.get(DIGEST) == job.digest:
             return load(target)
-        _comparable(old, job)
+        comparable(old, job)
         _run(job, progress, old)
     return load(target)
-
-
-# --- What is to be done ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One cube to be written: its plan, its slabs, and where they are kept meanwhile."""
-
-    data: xr.Dataset
-    plan: Plan
-    names: list[str]
-    dims: Mapping[str, Dims]
-    step: Mapping[str, int]
-    target: Path
-    compression: int | None
-    formulas: str
-    digest: str
-
-    @property
-    def folder(self) -> Path:
-        """Where the finished slabs are until the cube is whole."""
-        return self.target.with_name(f".{self.target.name}.part")
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Length of each dim of the cube."""
-        return {**self.plan.sizes, POLICY: self.plan.asked.size}
-
-    def slabs(self) -> list[Slab]:
-        """Every slab, in order."""
-        sizes = self.plan.sizes
-        cuts = product(*(parts(n, self.step[d]) for d, n in sizes.items()))
-        return [dict(zip(sizes, cut, strict=True)) for cut in cuts]
-
-    def written(self, slab: Slab) -> list[str]:
-        """Metrics to write with a slab: along dims that a metric has not, with the first."""
-        return [
-            n for n in self.names if not any(slab[d].start for d in slab if d not in self.dims[n])
-        ]
-
-    def region(self, name: str, slab: Slab) -> tuple[slice, ...]:
-        """Where a slab of a metric is in the cube."""
-        return tuple(slice(None) if d == POLICY else slab[d] for d in self.dims[name])
 
 
 def _target(path: str | Path, compression: int | None) -> Path:
@@ -171,68 +122,7 @@ def _target(path: str | Path, compression: int | None) -> Path:
     return target
 
 
-def _job(
-    data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None
-) -> _Job:
-    if dtype not in ("float64", "float32"):
-        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
-    plan = planned(data, names, dtype=dtype)
-    policy = data[POLICY].ndim > 0
-    order = [d for d in layout(plan.full) if d != POLICY or policy]
-    formulas = _formulas(names)
-    return _Job(
-        data=data,
-        plan=plan,
-        names=[n for n in QUANTITIES if n in names],
-        dims={n: tuple(d for d in order if d in plan.dims[n]) for n in names},
-        step=plan.steps((), (), SLAB),
-        target=target,
-        compression=compression,
-        formulas=formulas,
-        digest=_digest(data, formulas, sorted(names), dtype, compression),
-    )
-
-
-def _formulas(names: list[str]) -> str:
-    """Hash of the text of every formula that metrics depend on."""
-    asked = needed(names)
-    texts = [
-        fuse.function(q.formula, q.name)
-        for q in QUANTITIES.values()
-        if q.formula and q.name in asked
-    ]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
-
-
-def _digest(data: xr.Dataset, *rest: object) -> str:
-    """Hash of everything that the numbers of a cube depend on."""
-    text = hashlib.sha256(repr(rest).encode())
-    for name in sorted(map(str, data.variables)):
-        variable = data.variables[name]
-        text.update(f"{name} {variable.dims} {variable.values.tolist()!r}".encode())
-    return text.hexdigest()[:32]
-
-
-def _comparable(old: xr.Dataset, job: _Job) -> None:
-    """Raise InputError if the cells of an old cube are not cells of the new one."""
-    data = job.data
-    if old.attrs.get(FORMULAS) != job.formulas:
-        raise InputError(f"{job.target} was made by other formulas; expected a cube of px.sweep_to")
-    for dim in map(str, old.dims):
-        known = data[dim].values.tolist() if dim in data.dims else []
-        lost = [v for v in old[dim].values.tolist() if v not in known]
-        if lost:
-            raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
-    for name in (n for n in job.plan.arrays if n in old.variables):
-        here = data[name].sel({d: old[d].values for d in old[name].dims})
-        if here.dims != old[name].dims or not np.array_equal(here.values, old[name].values):
-            raise InputError(f"{name} differs from that of {job.target}; expected the same input")
-
-
-# --- Doing it --------------------------------------------------------------------------------
-
-
-def _run(job: _Job, progress: bool, old: xr.Dataset | None = None) -> None:
+def _run(job: Job, progress: bool, old: xr.Dataset | None = None) -> None:
     """Compute what is missing and put the cube in its place."""
     with _room(job):
         _fill(job, _begun(job), progress, old)
@@ -244,7 +134,7 @@ def _run(job: _Job, progress: bool, old: xr.Dataset | None = None) -> None:
 
 
 @contextmanager
-def _room(job: _Job) -> Iterator[None]:
+def _room(job: Job) -> Iterator[None]:
     """Say what a full disk means; HDF5 reports it as a failure of its own."""
     try:
         yield
@@ -261,7 +151,7 @@ def _room(job: _Job) -> Iterator[None]:
         ) from None
 
 
-def _begun(job: _Job) -> set[int]:
+def _begun(job: Job) -> set[int]:
     """Slabs that an earlier run finished; what is left of a run of another cube goes."""
     journal = job.folder / "journal"
     lines = journal.read_text().split("\n") if journal.exists() else []
@@ -275,7 +165,7 @@ def _begun(job: _Job) -> set[int]:
     return {int(line) for line in lines[1:-1]}  # behind the last newline may be half a number
 
 
-def _empty(job: _Job) -> None:
+def _empty(job: Job) -> None:
     """Write the store without its numbers."""
     import dask.array as da
     from zarr.codecs import ZstdCodec
@@ -297,7 +187,7 @@ def _empty(job: _Job) -> None:
     )
 
 
-def _fill(job: _Job, finished: set[int], progress: bool, old: xr.Dataset | None) -> None:
+def _fill(job: Job, finished: set[int], progress: bool, old: xr.Dataset | None) -> None:
     """Write every slab that is not there yet, then its line of the journal."""
     import zarr
     from tqdm import tqdm
@@ -326,7 +216,7 @@ def _fill(job: _Job, finished: set[int], progress: bool, old: xr.Dataset | None)
             bar.update(cells[number])
 
 
-def _computed(job: _Job, part: Slab) -> dict[str, np.ndarray]:
+def _computed(job: Job, part: Slab) -> dict[str, np.ndarray]:
     """Metrics that are written with a part of the grid, of the policies asked for."""
     arrays, _ = job.plan.run(part)
     found = {}
@@ -339,7 +229,7 @@ def _computed(job: _Job, part: Slab) -> dict[str, np.ndarray]:
     return found
 
 
-def _parts(job: _Job, slab: Slab, old: xr.Dataset | None) -> Iterator[tuple[Slab, bool]]:
+def _parts(job: Job, slab: Slab, old: xr.Dataset | None) -> Iterator[tuple[Slab, bool]]:
     """Cut a slab into parts whose cells are all in the old cube, or all new."""
     if old is None:
         yield slab, False
@@ -359,14 +249,14 @@ def _parts(job: _Job, slab: Slab, old: xr.Dataset | None) -> Iterator[tuple[Slab
         yield part, all(seen for _, seen in box)
 
 
-def _known(job: _Job, dim: str, old: xr.Dataset) -> np.ndarray:
+def _known(job: Job, dim: str, old: xr.Dataset) -> np.ndarray:
     """Which labels of a dim the old cube has; a dim that it lacks was the same for all."""
     if dim not in job.data.dims:
         return np.ones(job.plan.sizes[dim], bool)
     return np.isin(job.data[dim].values.astype(object), old[dim].values.astype(object))
 
 
-def _copied(job: _Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
+def _copied(job: Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
     """Metrics of a part of the grid that an old cube has."""
     found = {}
     for name in job.written(part):
@@ -376,7 +266,7 @@ def _copied(job: _Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
-def _copy(job: _Job) -> None:
+def _copy(job: Job) -> None:
     """Copy the finished store into a NetCDF file, chunk by chunk."""
     packed = {"zlib": True, "complevel": job.compression} if job.compression else {}
     with xr.open_dataset(job.folder / STORE, engine="zarr", consolidated=False, chunks={}) as cube:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prophet_xr.errors import SpecError
 
 if TYPE_CHECKING:
-    from prophet_xr.importer.families import Family
+    from prophet_xr.importer.family import Family
 
 MOST_BYTES = 4_000_000  # a config.json takes a few kB; one with every layer spelt out, 100 kB
 MOST = 10**9

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from prophet_xr.importer.config import ABSENT, Config
 from prophet_xr.importer.counts import NOTHING, Count, plain, times, total
-from prophet_xr.importer.families import EVERY, Family
+from prophet_xr.importer.families import EVERY
+from prophet_xr.importer.family import Family
 from prophet_xr.importer.layers import FULL, LINEAR, WINDOWED
 from prophet_xr.importer.switch import switch
 

@@ -2,7 +2,7 @@
 
 from prophet_xr.importer.config import MOST_LAYERS, Config
 from prophet_xr.importer.counts import NOTHING, Count, Shape, plain, times, total
-from prophet_xr.importer.families import Family
+from prophet_xr.importer.family import Family
 
 PRETRAINED = 512  # tokens; relative positions have no limit, this is the pre-training length
 

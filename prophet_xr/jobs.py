@@ -1,0 +1,119 @@
+"""One cube that is written slab by slab: what it is made of, and what tells it from others."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr import fuse
+from prophet_xr.cutting import Dims, parts
+from prophet_xr.errors import InputError
+from prophet_xr.nesting import layout
+from prophet_xr.registry import POLICY, QUANTITIES, needed
+from prophet_xr.slabs import Plan, Slab, planned
+
+DIGEST, FORMULAS = "sweep_digest", "formulas_digest"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cube to be written: its plan, its slabs, and where they are kept meanwhile."""
+
+    data: xr.Dataset
+    plan: Plan
+    names: list[str]
+    dims: Mapping[str, Dims]
+    step: Mapping[str, int]
+    target: Path
+    compression: int | None
+    formulas: str
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the finished slabs are until the cube is whole."""
+        return self.target.with_name(f".{self.target.name}.part")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each dim of the cube."""
+        return {**self.plan.sizes, POLICY: self.plan.asked.size}
+
+    def slabs(self) -> list[Slab]:
+        """Every slab, in order."""
+        sizes = self.plan.sizes
+        cuts = product(*(parts(n, self.step[d]) for d, n in sizes.items()))
+        return [dict(zip(sizes, cut, strict=True)) for cut in cuts]
+
+    def written(self, slab: Slab) -> list[str]:
+        """Metrics to write with a slab: along dims that a metric has not, with the first."""
+        return [
+            n for n in self.names if not any(slab[d].start for d in slab if d not in self.dims[n])
+        ]
+
+    def region(self, name: str, slab: Slab) -> tuple[slice, ...]:
+        """Where a slab of a metric is in the cube."""
+        return tuple(slice(None) if d == POLICY else slab[d] for d in self.dims[name])
+
+
+def planned_job(
+    data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None, slab: int
+) -> Job:
+    """Plan a cube, in slabs of so many bytes."""
+    if dtype not in ("float64", "float32"):
+        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    plan = planned(data, names, dtype=dtype)
+    policy = data[POLICY].ndim > 0
+    order = [d for d in layout(plan.full) if d != POLICY or policy]
+    formulas = _formulas(names)
+    return Job(
+        data=data,
+        plan=plan,
+        names=[n for n in QUANTITIES if n in names],
+        dims={n: tuple(d for d in order if d in plan.dims[n]) for n in names},
+        step=plan.steps((), (), slab),
+        target=target,
+        compression=compression,
+        formulas=formulas,
+        digest=_digest(data, formulas, sorted(names), dtype, compression),
+    )
+
+
+def _formulas(names: list[str]) -> str:
+    """Hash of the text of every formula that metrics depend on."""
+    asked = needed(names)
+    texts = [
+        fuse.function(q.formula, q.name)
+        for q in QUANTITIES.values()
+        if q.formula and q.name in asked
+    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
+
+
+def _digest(data: xr.Dataset, *rest: object) -> str:
+    """Hash of everything that the numbers of a cube depend on."""
+    text = hashlib.sha256(repr(rest).encode())
+    for name in sorted(map(str, data.variables)):
+        variable = data.variables[name]
+        text.update(f"{name} {variable.dims} {variable.values.tolist()!r}".encode())
+    return text.hexdigest()[:32]
+
+
+def comparable(old: xr.Dataset, job: Job) -> None:
+    """Raise InputError if the cells of an old cube are not cells of the new one."""
+    data = job.data
+    if old.attrs.get(FORMULAS) != job.formulas:
+        raise InputError(f"{job.target} was made by other formulas; expected a cube of px.sweep_to")
+    for dim in map(str, old.dims):
+        known = data[dim].values.tolist() if dim in data.dims else []
+        lost = [v for v in old[dim].values.tolist() if v not in known]
+        if lost:
+            raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
+    for name in (n for n in job.plan.arrays if n in old.variables):
+        here = data[name].sel({d: old[d].values for d in old[name].dims})
+        if here.dims != old[name].dims or not np.array_equal(here.values, old[name].values):
+            raise InputError(f"{name} differs from that of {job.target}; expected the same input")
