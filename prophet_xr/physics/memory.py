@@ -1,55 +1,10 @@
-"""The KV cache, what else takes memory, and what then fits."""
+"""The budget of one GPU, what takes it beside the KV cache, and what then fits."""
 
 import math
 
 from prophet_xr.registry import metric
 
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
-
-
-@metric("B / element")
-def kv_element_size(kv_width, kv_heads, tensor_degree, tensor_share, stage_share):
-    """Bytes on one GPU per KV element of a sequence.
-
-    width x share of the largest stage / min(tensor degree, KV heads): ranks divide the heads and
-    repeat what cannot be divided, as the latent of MLA.
-    """
-    held = tensor_share * max(1.0, tensor_degree / kv_heads)
-    return kv_width * stage_share * held
-
-
-@metric("B")
-def rank_state_size(state_size, tensor_share, stage_share):
-    """Constant state of one sequence on one GPU."""
-    return state_size * stage_share * tensor_share
-
-
-@metric("B / token")
-def kv_per_token(kv_full, kv_element_size):
-    """KV cache of one more token of one sequence, on one GPU.
-
-    The slope of the layers that keep every token; sliding windows and constant state add none.
-    """
-    return kv_full * kv_element_size
-
-
-@metric("element")
-def kv_elements(rank_batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
-    """KV elements of a data rank's sequences at the context.
-
-    B (full x context + windowed x min(context, window) + cross x encoder tokens).
-    """
-    windowed = kv_windowed * min(context, kv_window)
-    return rank_batch * (kv_full * context + windowed + kv_cross * encoder_context)
-
-
-@metric("B")
-def kv_memory(kv_elements, kv_element_size, rank_batch, rank_state_size):
-    """KV cache and constant state of the batch at the context, on one GPU.
-
-    elements x bytes of one + B x state.
-    """
-    return kv_elements * kv_element_size + rank_batch * rank_state_size
 
 
 @metric("B")
@@ -98,12 +53,12 @@ def static_memory(
 
 
 @metric("B")
-def total_memory(static_memory, kv_memory):
+def total_memory(static_memory, pool_memory):
     """GPU memory in use at the context.
 
     all but the KV cache + KV cache.
     """
-    return static_memory + kv_memory
+    return static_memory + pool_memory
 
 
 @metric("1")
@@ -130,6 +85,36 @@ def fits(kv_budget):
     return kv_budget > 0
 
 
+@metric("1")
+def concurrent_sequences(kv_budget, sequence_memory, data_degree):
+    """Sequences of the context that the pools of all data ranks hold.
+
+    data degree x KV budget / bytes of one; 0 where there is no room.
+    """
+    return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN
+
+
+@metric("token")
+def kv_capacity(concurrent_sequences, context):
+    """Tokens that the pools of all data ranks hold, in sequences of the context.
+
+    sequences x context, as vllm prints since 0.20; of a model with windows or state it grows with
+    the context.
+    """
+    return concurrent_sequences * context
+
+
+@metric("token")
+def block_capacity(kv_budget, page_size, page_groups, page_tokens, data_degree):
+    """Tokens that the pools of all data ranks hold, in blocks shared out to the groups of layers.
+
+    blocks / groups x tokens of a block, as vllm printed up to 0.17: of a model of one kind of
+    layer the tokens it can hold, of a hybrid a fraction.
+    """
+    room = 0.5 * (kv_budget + abs(kv_budget)) / page_size  # NaN stays NaN
+    return data_degree * room / page_groups * page_tokens
+
+
 @metric("token", dtype="int64")
 def max_context(
     kv_budget,
@@ -142,7 +127,7 @@ def max_context(
     kv_element_size,
     rank_state_size,
 ):
-    """Longest context every sequence can hold.
+    """Longest context every sequence can hold, to the byte.
 
     Inverts the piecewise KV line and floors; 0 where there is no room, 2**53 where nothing grows.
     """
@@ -168,9 +153,9 @@ def usable_context(max_context, native_context):
 
 
 @metric("1", dtype="bool")
-def serves_context(kv_budget, kv_memory):
+def serves_context(kv_budget, pool_memory):
     """The asked context fits for the whole batch."""
-    return kv_budget > 0 and kv_memory <= kv_budget
+    return kv_budget > 0 and pool_memory <= kv_budget
 
 
 @metric(
@@ -187,7 +172,7 @@ def reason(
     fixed_memory,
     expert_memory,
     kv_budget,
-    kv_memory,
+    pool_memory,
     policy_reason,
     plan_reason,
 ):
@@ -204,7 +189,7 @@ def reason(
         return 1
     if kv_budget <= 0:
         return 2
-    return 3 if kv_memory > kv_budget else 0
+    return 3 if pool_memory > kv_budget else 0
 
 
 @metric(
