@@ -34,6 +34,7 @@ CONSTANTS = (
     (communication, "ELEMENT", "element"),
     (pages, "STEP", "token"),
     (pages, "TOKEN", "token"),
+    (memory, "TOKEN", "token"),
     (shards, "PER_TOKEN", "parameter * token / element"),
     (step, "EXPERT", "expert"),
 )

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prophet_xr import planning
 from prophet_xr.canvas import (
     BASELINE,
     COLOURS,
@@ -56,7 +57,7 @@ def figure(draw: Draw) -> Draw:
 
 
 def _kind(cube: xr.Dataset, expert: bool) -> xr.Dataset:
-    return cube.sel(plan=grids.EXPERT if expert else grids.TENSOR)
+    return cube.sel(plan=list(planning.EXPERT if expert else planning.TENSOR))
 
 
 @figure

@@ -4,13 +4,12 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.planning import USUAL
 
 LARGE = [  # the study's models from 132 billion parameters on, smallest first
     *("dbrx-132b", "mixtral-8x22b", "qwen3-235b-a22b", "deepseek-v2-236b", "grok-1-314b"),
     *("jamba-1.5-large", "snowflake-arctic-480b", "deepseek-v3-671b"),
 ]
-TENSOR = ["tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8"]
-EXPERT = ["dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64"]
 CARDS = ["A100-80GB", "A100-80GB-PCIe", "H100-80GB", "RTX-A6000"]
 BATCH = 16  # sequences per GPU where work grows with the GPUs
 KEPT = [
@@ -29,7 +28,7 @@ def scaling() -> xr.Dataset:
         inputs(
             model=LARGE,
             gpu=CARDS,
-            plan=[*TENSOR, *EXPERT],
+            plan=USUAL,
             batch=[1, 16, 64, 1024],
             context=8192,
             policy=["baseline", "prophet"],

@@ -4,6 +4,8 @@ import math
 
 from prophet_xr.registry import metric
 
+TOKEN = 1.0
+
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
 
 
@@ -86,11 +88,24 @@ def fits(kv_budget):
 
 
 @metric("1")
-def concurrent_sequences(kv_budget, sequence_memory, data_degree):
+def pool_pages(kv_budget, page_size):
+    """Blocks of one GPU's KV pool.
+
+    floor(KV budget / bytes of a block); 0 where there is no room.
+    """
+    return 1.0 * math.floor(kv_budget / page_size) if kv_budget > 0 else 0.0 * abs(kv_budget)
+
+
+@metric("1")
+def concurrent_sequences(
+    kv_budget, block_size, pool_pages, sequence_pages, sequence_memory, data_degree
+):
     """Sequences of the context that the pools of all data ranks hold.
 
-    data degree x KV budget / bytes of one; 0 where there is no room.
+    data degree x blocks / blocks of one; by bytes where the runtime has no blocks.
     """
+    if block_size > TOKEN:
+        return data_degree * pool_pages / sequence_pages
     return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN
 
 
@@ -105,14 +120,15 @@ def kv_capacity(concurrent_sequences, context):
 
 
 @metric("token")
-def block_capacity(kv_budget, page_size, page_groups, page_tokens, data_degree):
+def block_capacity(pool_pages, page_groups, page_tokens, data_degree):
     """Tokens that the pools of all data ranks hold, in blocks shared out to the groups of layers.
 
-    blocks / groups x tokens of a block, as vllm printed up to 0.17: of a model of one kind of
-    layer the tokens it can hold, of a hybrid a fraction.
+    floor(blocks / groups) x tokens of a block, as vllm printed up to 0.17: of a model of one kind
+    of layer what it can hold, of a hybrid a fraction of that.
     """
-    room = 0.5 * (kv_budget + abs(kv_budget)) / page_size  # NaN stays NaN
-    return data_degree * room / page_groups * page_tokens
+    if not pool_pages > 0:
+        return data_degree * pool_pages * page_tokens
+    return data_degree * math.floor(pool_pages / page_groups) * page_tokens
 
 
 @metric("token", dtype="int64")
