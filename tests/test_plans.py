@@ -220,9 +220,11 @@ def test_fit_refuses_two_models_and_none():
 def test_defaults_of_the_engine_follow_the_card_unless_given():
     cards = ["A100-80GB", "H100-80GB", "RTX-4090"]
     chosen = {"model": "mixtral-8x7b", "gpu": cards, "runtime": "vllm", "policy": "baseline"}
-    assert sweep("sequence_limit", **chosen).sequence_limit.values.tolist() == [256, 1024, 256]
-    assert sweep("step_limit", **chosen).step_limit.values.tolist() == [2048, 8192, 2048]
-    assert (sweep("sequence_limit", **chosen, max_sequences=32).sequence_limit == 32).all()
+    data = grid.inputs(**chosen)
+    assert data.max_sequences.values.tolist() == [256, 1024, 256]
+    assert data.max_batched_tokens.values.tolist() == [2048, 8192, 2048]
+    assert grid.inputs(**chosen, max_sequences=32).max_sequences.item() == 32
+    assert grid.inputs(**{**chosen, "runtime": "bare"}).max_sequences.dims == ()
 
 
 def test_stages_as_the_engine_cuts_them():

@@ -65,7 +65,9 @@ def figure1_scaling(cubes: Cubes) -> Figure:
     """
     drawing = Figure(figsize=(PAGE, 3.1))
     panels = drawing.subplots(2, 4, sharex=True, sharey=True)
-    drawing.supxlabel("GPUs (H100)", fontsize=8)
+    drawing.supxlabel(
+        f"GPUs (H100; batch {SCALED}, context 8,192, 16-bit weights, vLLM)", fontsize=8
+    )
     drawing.supylabel("Tokens/s/GPU", fontsize=8)
     cube = grids.best(cubes["scaling"].sel(gpu=CARD, batch=SCALED))
     for axes, model, title in zip(

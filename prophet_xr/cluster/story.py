@@ -62,9 +62,10 @@ def _cost(cube: xr.Dataset) -> str:
         f"{ratio.min().item():.2g} to {ratio.max().item():.2g} times the tokens per second and GPU "
         f"of all experts resident (median {ratio.median().item():.2g}, {ratio.size} models): "
         f"the experts that a step lacks cross each GPU's host link.\n\n"
-        f"**More GPUs give room rather than speed.** A batch of {SCALED} on 64 {CARD} has {low:.2f} "
-        f"to {high:.2f} of the tokens per second and GPU that it has on the fewest that serve, all "
-        f"experts resident and by the best plan: fewer bytes a GPU, as many floors of exchange."
+        f"**More GPUs give room rather than speed.** A batch of {SCALED} on 64 {CARD} has "
+        f"{low:.2f} to {high:.2f} of the tokens per second and GPU that it has on the fewest that "
+        f"serve, all experts resident and by the best plan: fewer bytes a GPU, as many floors of "
+        f"exchange."
     )
 
 

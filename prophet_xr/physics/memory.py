@@ -143,7 +143,7 @@ def max_context(
     kv_element_size,
     rank_state_size,
 ):
-    """Longest context every sequence can hold, to the byte.
+    """Longest context every sequence can hold.
 
     Inverts the piecewise KV line and floors; 0 where there is no room, 2**53 where nothing grows.
     """

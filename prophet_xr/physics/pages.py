@@ -86,7 +86,7 @@ def sequence_pages(
     short_layers,
     state_layers,
     kv_window,
-    step_limit,
+    max_batched_tokens,
     state_copies,
 ):
     """Blocks that a sequence takes at the context.
@@ -95,7 +95,7 @@ def sequence_pages(
     step, no more than the context, and one more, of layers with constant state the pages of state.
     """
     long = math.ceil(context / page_tokens)
-    short = math.ceil(min(kv_window - TOKEN + step_limit, context) / page_tokens) + 1
+    short = math.ceil(min(kv_window - TOKEN + max_batched_tokens, context) / page_tokens) + 1
     groups = math.ceil(long_layers / page_layers)
     sliding = math.ceil(short_layers / page_layers)
     states = math.ceil(state_layers / page_layers)

@@ -8,30 +8,18 @@ ELEMENT = EXPERT = TOKEN = 1.0  # units of plain counts in the products below
 LOGIT = 4.0  # B, a 32-bit number
 
 
-@metric("1")
-def sequence_limit(max_sequences, default_sequences):
-    """Sequences in flight at most; the engine's default for the card where none is given."""
-    return max_sequences if max_sequences > 0 else default_sequences
-
-
-@metric("token")
-def step_limit(max_batched_tokens, default_tokens):
-    """Tokens of one step at most; the engine's default for the card where none is given."""
-    return max_batched_tokens if max_batched_tokens > 0 else default_tokens
-
-
 @metric("B")
-def sampler_memory(vocabulary, sequence_limit, sampler_copies):
+def sampler_memory(vocabulary, max_sequences, sampler_copies):
     """Peak of the sampler when the engine warms up.
 
     copies x sequences x vocabulary x 4 B.
     """
-    return sampler_copies * sequence_limit * vocabulary * LOGIT
+    return sampler_copies * max_sequences * vocabulary * LOGIT
 
 
 @metric("B")
 def prefill_memory(
-    step_limit,
+    max_batched_tokens,
     hidden_size,
     top_k,
     expert_intermediate,
@@ -49,7 +37,7 @@ def prefill_memory(
     routed = top_k / EXPERT * (3.0 * expert_intermediate / slices + hidden_size)
     dense = 3.0 * dense_intermediate / tensor_degree
     width = 3.0 * hidden_size + max(routed, dense)
-    return step_limit / TOKEN * width * buffer_width * ELEMENT
+    return max_batched_tokens / TOKEN * width * buffer_width * ELEMENT
 
 
 @metric("B")
@@ -73,6 +61,6 @@ def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpu
 
 
 @metric("B")
-def table_memory(sequence_limit, context, slot_width):
+def table_memory(max_sequences, context, slot_width):
     """Table of token slots, as some engines keep it for every sequence that can run."""
-    return sequence_limit * context * slot_width
+    return max_sequences * context * slot_width
