@@ -84,7 +84,7 @@ def best(cube: xr.Dataset) -> xr.Dataset:
             label; scaling_efficiency, tokens per second and GPU over those at the fewest GPUs.
     """
     varied = cube[[n for n in KEPT if "plan" in cube[n].dims]]
-    picked = []
+    picked: list[xr.Dataset] = []
     for count in np.unique(cube.n_gpus):
         own = varied.sel(plan=cube.plan[cube.n_gpus == count])
         rate = own.throughput_per_gpu.where(own.serves_context)
