@@ -8,7 +8,7 @@ from prophet_xr import planning, specs
 from prophet_xr.describe import plain
 from prophet_xr.errors import InputError
 from prophet_xr.grid import Values, inputs, sweep
-from prophet_xr.queries.extremes import cheapest
+from prophet_xr.queries.extremes import cheapest, min_gpus
 from prophet_xr.reduce import shown
 
 LETTERS = {
@@ -144,10 +144,10 @@ def remedies(
         return inputs(study, **{**chosen, "policy": lost, **change})  # pyright: ignore
 
     cards = cheapest(with_(gpu=specs.read("gpu").gpu.values.tolist()))
-    plans = cheapest(with_(plan=planning.USUAL), "plan", cost="n_gpus")
+    plans = min_gpus(with_(plan=planning.USUAL))
     wider = [
         f"{p} ({n:.0f} GPUs)" if p else NOTHING
-        for p, n in zip(plans["plan"].values, plans.cost.values, strict=True)
+        for p, n in zip(plans["plan"].values, plans.min_gpus.values, strict=True)
     ]
     halves = list(_halves(cube.batch.item()))
     found = [
