@@ -149,7 +149,6 @@ def remedies(
         f"{p} ({n:.0f} GPUs)" if p else NOTHING
         for p, n in zip(plans["plan"].values, plans.min_gpus.values, strict=True)
     ]
-    halves = list(_halves(cube.batch.item()))
     found = [
         ["the smallest card", *(str(g) or NOTHING for g in cards["gpu"].values)],
         [f"the fewest {cube.gpu.item()}", *wider],
@@ -158,14 +157,15 @@ def remedies(
     if cube.kv_width > 1:
         narrow = sweep(with_(kv_precision="fp8"), ["serves_context"]).serves_context
         found.append(["an fp8 KV cache", *("yes" if s else NOTHING for s in narrow.values)])
-    if halves:
-        found.append(["a batch of", *_largest(with_(batch=halves))])
+    for name in ("batch", "context"):
+        if halves := list(_halves(cube[name].item())):
+            found.append([f"a {name} of", *_largest(with_(**{name: halves}), name)])
     return found
 
 
-def _halves(batch: float) -> Iterable[float]:
-    while (batch := batch // 2) >= 1:
-        yield batch
+def _halves(number: float) -> Iterable[float]:
+    while (number := number // 2) >= 1:
+        yield number
 
 
 def _precisions(cube: xr.Dataset) -> list[str]:
@@ -184,7 +184,7 @@ def _widest(data: xr.Dataset) -> list[str]:
     return [str(p) for p in best.values]
 
 
-def _largest(data: xr.Dataset) -> list[str]:
-    """Largest batch that serves, per policy."""
-    batch = sweep(data, ["serves_context"]).serves_context * data.batch
-    return [f"{b:g}" if b else NOTHING for b in batch.max("batch").values]
+def _largest(data: xr.Dataset, name: str) -> list[str]:
+    """Largest value of an axis that serves, per policy."""
+    values = sweep(data, ["serves_context"]).serves_context * data[name]
+    return [f"{v:,.0f}" if v else NOTHING for v in values.max(name).values]

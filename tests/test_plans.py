@@ -192,7 +192,8 @@ def test_fit_takes_a_config_and_finds_the_largest_half_that_serves():
     text = fit("data/configs/olmoe-1b-7b.json --batch 4096 --context 4096")
     assert "olmoe on A100-80GB" in text
     assert "short by" in text
-    batch = int(next(line for line in text.splitlines() if "a batch of" in line).split()[-1])
+    line = next(line for line in text.splitlines() if "a batch of" in line)
+    batch = int(line.split()[-1].replace(",", ""))
     cube = sweep(model="olmoe-1b-7b", gpu="A100-80GB", policy="prophet", batch=[batch, 2 * batch])
     assert cube.serves_context.values.tolist() == [True, False]
 
