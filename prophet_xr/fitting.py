@@ -26,9 +26,12 @@ PARTS = {
     **{"predictor_memory": "Predictor", "activation_memory": "Activation peak"},
     **{"non_torch_memory": "Device context, exchange", "graph_memory": "CUDA graphs"},
     **{"table_memory": "Token table", "kv_budget": "Left for the KV cache"},
-    **{"reserved_memory": "Left alone by the runtime", "usable_memory": "Card"},
+    **{"memory_budget": "Memory budget", "reserved_memory": "Left alone by the runtime"},
 }
-NOTE = "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
+NOTE = (
+    "Sequences and tokens are the room beside this batch's experts: more sequences may need more.\n"
+    "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
+)
 NOTHING = "-"
 
 
@@ -79,8 +82,8 @@ def bar(cell: xr.Dataset, width: int = 60) -> str:
 
     Parts beyond the card stand behind its end; what is lacking to the budget is said.
     """
-    budget, card = cell.memory_budget.item(), cell.usable_memory.item()
-    card = budget + cell.reserved_memory.item() if cell.nominal_weight else card
+    budget = cell.memory_budget.item()
+    card = budget + cell.reserved_memory.item()
     text, done = "", 0.0
     for name, letter in LETTERS.items():
         done += cell[name].item()

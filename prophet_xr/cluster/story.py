@@ -36,17 +36,13 @@ def summary(cubes: Cubes) -> str:
 
 def _fewest(cube: xr.Dataset) -> str:
     found = grids.fewest(cube).sel(gpu=CARD)
-    parts = []
-    for batch in found.batch.values:
-        own, less = (found.sel(batch=batch, policy=p) for p in ("baseline", "prophet"))
-        parts.append(
-            f"at batch {batch:g} Prophet needs fewer GPUs for {int((less < own).sum())} of "
-            f"{own.size} models"
-        )
+    fewer = (found.sel(policy="prophet") < found.sel(policy="baseline")).sum("model")
+    parts = [f"{int(n)} at batch {b:,.0f}" for n, b in zip(fewer, fewer.batch, strict=True)]
     return (
         f"**Fewer GPUs, at small batches.** On {CARD}, 8,192 tokens a sequence, of plans of 1 to "
-        f"64 GPUs: {'; '.join(parts)}. As the batch grows its experts are all that there are, and "
-        f"Prophet keeps what the baseline keeps."
+        f"64 GPUs, Prophet needs fewer GPUs for {', '.join(parts)}, of {found.sizes['model']} "
+        f"models. As the batch grows its experts are all that there are, and Prophet keeps what "
+        f"the baseline keeps."
     )
 
 
