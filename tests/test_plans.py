@@ -161,6 +161,16 @@ def test_a_price_gives_costs_and_none_is_assumed():
     assert QUANTITIES["gpu_price"].optional
 
 
+@pytest.mark.parametrize("runtime", ["bare", "vllm", "sglang"])
+def test_a_model_that_keeps_nothing_has_no_number_of_sequences(runtime):
+    chosen = {"model": "mixtral-8x7b", "gpu": "H200", "runtime": runtime}
+    cube = sweep(**chosen, kv_full=0)
+    assert np.isnan(cube.concurrent_sequences).all()
+    assert np.isnan(cube.block_capacity).all()
+    assert cube.serves_context.all()
+    assert (cube.max_context == 2**53).all()
+
+
 def test_pages_of_a_hybrid_model_by_hand():
     # Qwen3-Next on two H200: blocks of 544 tokens over 12 layers; 482 of them and 3 of state
     chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "policy": "baseline"}

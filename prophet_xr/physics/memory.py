@@ -91,8 +91,10 @@ def fits(kv_budget):
 def pool_pages(kv_budget, page_size):
     """Blocks of one GPU's KV pool.
 
-    floor(KV budget / bytes of a block); 0 where there is no room.
+    floor(KV budget / bytes of a block); 0 where there is no room, NaN where nothing is kept.
     """
+    if not page_size > 0:
+        return math.nan
     return 1.0 * math.floor(kv_budget / page_size) if kv_budget > 0 else 0.0 * abs(kv_budget)
 
 
@@ -102,8 +104,11 @@ def concurrent_sequences(
 ):
     """Sequences of the context that the pools of all data ranks hold.
 
-    data degree x blocks / blocks of one; by bytes where the runtime has no blocks.
+    data degree x blocks / blocks of one; by bytes where the runtime has no blocks.  NaN where a
+    sequence keeps nothing.
     """
+    if not sequence_memory > 0:
+        return math.nan
     if block_size > TOKEN:
         return data_degree * pool_pages / sequence_pages
     return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN

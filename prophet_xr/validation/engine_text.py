@@ -130,7 +130,8 @@ def _budgets(frame: pd.DataFrame) -> list[str]:
         "Rows whose log states the budget: utilization, tokens of a step and sequences, stated or "
         "the engine's defaults for the card. Of r18 to r20 the sequences are not stated; 256 are "
         "assumed, since the default of 1,024 would take more for the sampler alone than all that "
-        "was measured. Graph memory 0: before 0.20, or switched off, CUDA graphs are not in the "
+        "was measured. Where a log has tokens but no bytes (r24), logged is what they take. Graph "
+        "memory 0: before 0.20, or switched off, CUDA graphs are not in the "
         f"budget. Off by {off.abs().max():.2f} GiB at most.",
         markdown(table),
     ]

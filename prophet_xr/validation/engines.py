@@ -56,7 +56,8 @@ def memory() -> pd.DataFrame:
             weights = (made.fixed_memory + made.expert_memory).item() / GIB
             line |= {"weights": row["weights_gib"], "weights_predicted": weights}
         if row.get("budget"):
-            line |= {"kv": row["kv_gib"], "kv_predicted": made.kv_budget.item() / GIB}
+            logged = row["kv_gib"] or row["tokens"] * made.kv_per_token.item() / GIB
+            line |= {"kv": logged, "kv_predicted": made.kv_budget.item() / GIB}
         found.append(line)
     frame = pd.DataFrame(found)
     return frame.assign(weights_ratio=frame.weights_predicted / frame.weights)
