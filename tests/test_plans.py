@@ -122,6 +122,16 @@ def test_an_all_reduce_by_hand():
     )
 
 
+def test_dispatch_of_deepseek_by_hand():
+    cube = sweep(**V3, plan="dp128-ep128", batch=128)  # one sequence a rank
+    # eight copies of 7168 activations, one byte out and two back; 58 layers
+    assert cube.dispatch_traffic.item() == 8 * 7168 * 3 == 172_032
+    assert cube.exchange_traffic.item() == 58 * 172_032
+    assert cube.allreduces.item() == 0
+    cube = sweep(**V3, plan="tp8", batch=1)
+    assert cube.exchange_traffic.item() == 2 * 61 * 2 * 7 / 8 * 7168 * 2
+
+
 def test_slower_links_beyond_a_pair_and_beyond_a_server():
     cube = sweep(
         "tensor_rate", model="mixtral-8x7b", gpu="A100-80GB-PCIe", plan=["tp2", "tp4", "tp16"]

@@ -17,6 +17,7 @@ KEPT = [
     *("kv_capacity", "concurrent_sequences", "gpu_time", "communication_time", "step_time"),
     *("communication_share", "link_traffic", "throughput", "throughput_per_gpu", "total_memory"),
     *("kv_extension", "unique_experts", "rank_unique_experts", "memory_budget", "reason"),
+    "exchange_traffic",
     *("rank_resident_experts", "expert_savings", "table_memory", "pool_memory"),
 ]
 

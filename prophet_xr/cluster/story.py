@@ -74,6 +74,7 @@ def _note(cubes: Cubes) -> str:
     up, real = rule.multi_gpu_speedup, true.multi_gpu_speedup.dropna("system")
     fits = cube.serves_context.sel(policy="baseline")
     moved = shown(cube.link_traffic.sel(policy="prophet"), "GB")
+    sent = shown(cube.exchange_traffic, "MB").max().item()
     source = note.rows()
     weights = source.experts * source.expert_size / 1e9
     ahead = source.prophet_rate * source.prophet_share / (source.pair_rate / 2)
@@ -81,9 +82,9 @@ def _note(cubes: Cubes) -> str:
         f"**The note's speed-ups.** Of {len(frame)} claims, its own rule reproduces {hit}; physics "
         f"agrees with {agrees}. The rule ships expert weights between GPUs, "
         f"{source.moved.item() / source.pair_rate.item():g} GB a token; expert parallelism ships "
-        f"activations, and weights stay where they are. It also gives a GPU under Prophet "
-        f"{ahead.item():g} times the tokens per second before any exchange. By physics the "
-        f"{weights.item():g} GB of experts fit {int(fits.sum())} of {fits.size} systems without "
+        f"activations, {sent:.1f} MB a token, and weights stay where they are. It also gives a "
+        f"GPU under Prophet {ahead.item():g} times the tokens per second before any "
+        f"exchange. By physics the {weights.item():g} GB of experts fit {int(fits.sum())} of {fits.size} systems without "
         f"Prophet, which then runs at {real.min().item():.2f} to {real.max().item():.2f} times the "
         f"speed (published {up.min().item():.2f} to {up.max().item():.2f}), because "
         f"{moved.min().item():.1f} to {moved.max().item():.1f} GB a step cross each host link. "
