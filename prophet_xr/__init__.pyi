@@ -2,7 +2,7 @@ from .catalogue import spec_from_config
 from .errors import InputError, SpecError
 from .grid import inputs, sweep
 from .queries.crossing import solve
-from .queries.extremes import cheapest, frontier
+from .queries.extremes import cheapest, frontier, min_gpus
 from .queries.summary import summarize
 from .store import load, save
 from .stream import extend, sweep_to
@@ -18,6 +18,7 @@ __all__ = [
     "frontier",
     "inputs",
     "load",
+    "min_gpus",
     "save",
     "sobol",
     "sobol_sweep",

@@ -121,23 +121,28 @@ def sweep(
 
 
 @cli.command()
+@click.argument("name", metavar="[MODEL]", required=False)
 @axes
-def fit(study: str, others: tuple[str, ...], **options) -> None:
-    """Answer for one configuration: does it fit, how many tokens, how fast."""
-    import prophet_xr as px
-    from prophet_xr import describe
+def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> None:
+    """Answer for one configuration: does it fit, how many tokens, how fast.
 
+    MODEL is a label of the catalogue or the path of a Hugging Face config.json.
+    """
+    import prophet_xr as px
+    from prophet_xr import fitting
+
+    if name and options["model"]:
+        raise InputError(f"model is given twice, as {name!r} and as --model {options['model']!r}")
+    options["model"] = name or options["model"]
     chosen = {"batch": 1, "gpu": "A100-80GB", **_chosen(options, others)}
-    if str(chosen.get("model", "")).endswith(".json"):
-        chosen["model"] = px.spec_from_config(chosen["model"])
     if "model" not in chosen:
-        raise InputError("fit needs --model; see `prophet-xr specs` for labels")
+        raise InputError("fit needs a MODEL; see `prophet-xr specs` for labels")
     several = [n for n, v in chosen.items() if isinstance(v, list) and n != "policy"]
     if several:
         raise InputError(f"fit takes one value of {several[0]}; use `prophet-xr sweep` for more")
-    cube = px.sweep(px.inputs(study, **chosen))
-    describe.refuse_impossible(cube)
-    click.echo(describe.fit(cube))
+    if chosen["model"].endswith(".json"):
+        chosen["model"] = px.spec_from_config(chosen["model"])
+    click.echo(fitting.answer(study, chosen))
 
 
 @cli.command()

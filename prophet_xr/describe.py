@@ -18,7 +18,8 @@ COMPONENTS = (
 )
 
 
-def _plain(rows: list[list], headers: list[str]) -> str:
+def plain(rows: list[list], headers: list[str]) -> str:
+    """Table of text in columns, without rules."""
     return tabulate(rows, headers, tablefmt="plain", disable_numparse=True)
 
 
@@ -42,7 +43,7 @@ def catalogue() -> str:
         if label not in ("model", "gpu"):
             data = specs.read(label)
             rows = [[r, data["name"].sel({label: r}).item()] for r in data[label].values]
-            parts.append(_plain(rows, [label, ""]))
+            parts.append(plain(rows, [label, ""]))
     return "\n\n".join(parts) + "\n\n`prophet-xr specs show NAME` prints one row with its sources."
 
 
@@ -76,7 +77,7 @@ def _cards() -> str:
 
 def _columns(label: str, labels, columns: Mapping[str, xr.DataArray]) -> str:
     cells = [[number(v) for v in column.values.tolist()] for column in columns.values()]
-    return _plain([[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns])
+    return plain([[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns])
 
 
 def _find(name: str) -> tuple[str, xr.Dataset]:
@@ -100,7 +101,7 @@ def row(name: str) -> str:
     label, data = _find(name)
     texts = [k for k in WORDS if k in data and data[k].item()]
     parts = [f"{data[label].item()} ({QUANTITIES[label].long_name.lower()})"]
-    parts.append(_plain([[k, data[k].item()] for k in texts], ["", ""]).strip())
+    parts.append(plain([[k, data[k].item()] for k in texts], ["", ""]).strip())
     if label == "model":
         parts.append(breakdown(data))
     rows = [
@@ -113,7 +114,7 @@ def row(name: str) -> str:
         ]
         for q in fields(label)
     ]
-    parts.append(_plain(rows, ["field", "value", "unit", "status", "source"]))
+    parts.append(plain(rows, ["field", "value", "unit", "status", "source"]))
     return "\n\n".join(parts)
 
 
@@ -148,121 +149,7 @@ def breakdown(data: xr.Dataset) -> str:
     lines = [[*row, f"{row[2] / total:.1%}"] for row in rows]
     lines += [["Total", "", total, ""], ["Active per token", each_token, active, ""]]
     cells = [[title, f"{count:,.0f}", share, text] for title, text, count, share in lines]
-    return _plain(cells, ["component", "parameters", "share", "arithmetic"])
-
-
-LETTERS = {
-    **{"fixed_memory": "F", "expert_memory": "E", "predictor_memory": "P"},
-    **{"activation_memory": "A", "non_torch_memory": "N", "graph_memory": "G"},
-    **{"table_memory": "T"},
-}
-LEGEND = (
-    "F fixed weights, E experts, P predictor, A activations, N device context and exchange, "
-    "G CUDA graphs, T token table, K KV cache at the context, . free"
-)
-PARTS = {
-    **{"fixed_memory": "Fixed weights", "expert_memory": "Expert memory"},
-    **{"predictor_memory": "Predictor", "activation_memory": "Activation peak"},
-    **{"non_torch_memory": "Device context, exchange", "graph_memory": "CUDA graphs"},
-    **{"table_memory": "Token table", "reserved_memory": "Left alone by the runtime"},
-    **{"memory_budget": "Memory budget"},
-}
-
-
-def fit(cube) -> str:
-    """Answer for one configuration: a column per policy.
-
-    Reads a cube whose axes are scalars but the policy.
-    """
-    policies = [str(p) for p in cube.policy.values.reshape(-1)]
-    each = [cube.sel(policy=p) if cube.policy.ndim else cube for p in policies]
-
-    def line(title: str, text) -> list[str]:
-        return [title, *(text(c) for c in each)]
-
-    def gib(name: str):
-        return lambda c: f"{shown(c[name], 'GiB').item():,.2f} GiB"
-
-    flags = str(cube.reason.attrs["flag_meanings"]).split()
-    rows = [
-        line("Serves the context", lambda c: "yes" if c.serves_context else "no"),
-        line("  why", lambda c: flags[int(c.reason)].replace("_", " ")),
-        line(
-            "Experts per layer resident",
-            lambda c: f"{c.resident_experts.item():.4g} of {c.n_experts.item():.0f}",
-        ),
-        *(line(title, gib(name)) for name, title in PARTS.items()),
-        line("KV cache at the context", gib("kv_memory")),
-        line("Left for the KV cache", gib("kv_budget")),
-        line("Sequences of the context at once", lambda c: f"{c.concurrent_sequences.item():,.1f}"),
-        line("Tokens in them", lambda c: f"{c.kv_capacity.item():,.0f}"),
-        line("Longest context that fits", lambda c: f"{c.max_context.item():,} tokens"),
-        line(
-            "KV extension",
-            lambda c: f"{c.kv_extension.item():.2f}x" if c.kv_extension == c.kv_extension else "-",
-        ),
-        line("Host link per step", lambda c: f"{shown(c.link_traffic, 'MB').item():,.1f} MB"),
-        line("Time per output token", lambda c: f"{shown(c.step_time, 'ms').item():,.2f} ms"),
-        line("Output tokens per second", lambda c: f"{c.throughput.item():,.1f}"),
-    ]
-    where = (
-        f"{cube.model.item()} on {cube.gpu.item()}: batch {cube.batch.item():g}, "
-        f"context {cube.context.item():,.0f}, {cube.precision.item()} weights, "
-        f"{cube.kv_precision.item()} KV cache, runtime {cube.runtime.item()}, "
-        f"plan {cube.plan.item()}"
-    )
-    note = (
-        "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
-    )
-    wide = max(map(len, policies))
-    bars = "\n".join(f"{p:>{wide}} {bar(c)}" for p, c in zip(policies, each, strict=True))
-    parts = [where, bars, LEGEND, _plain(rows, ["", *policies]), *advice(cube), note]
-    return "\n\n".join(parts)
-
-
-def refuse_impossible(cube: xr.Dataset) -> None:
-    """Raise InputError for a plan that the model of one configuration cannot have."""
-    code = int(cube.plan_reason)
-    if code:
-        problem = str(cube.plan_reason.attrs["flag_meanings"]).split()[code].replace("_", " ")
-        raise InputError(
-            f"plan={cube.plan.item()!r} at model={cube.model.item()!r}: {problem}; it has "
-            f"{cube.attention_heads.item():.0f} heads, {cube.kv_heads.item():.0f} KV heads, "
-            f"{cube.n_experts.item():.0f} experts, {cube.n_layers.item():.0f} layers"
-        )
-
-
-def bar(cell: xr.Dataset, width: int = 60) -> str:
-    """One GPU's memory as a bar of text: a letter per part, a dot for what is free.
-
-    Where the parts exceed the card a mark shows where it ends.
-    """
-    budget, reserved = cell.memory_budget.item(), cell.reserved_memory.item()
-    card = budget + reserved
-    sizes = {letter: cell[name].item() for name, letter in LETTERS.items()}
-    sizes["K"] = min(cell.kv_memory.item(), max(cell.kv_budget.item(), 0.0))
-    text, done = "", 0.0
-    for letter, size in sizes.items():
-        done += size
-        text += letter * (round(done / card * width) - len(text))
-    text = text[: 2 * width]
-    if len(text) > width:
-        return f"{text[:width]}|{text[width:]} over by {max(0.0, done - card) / 2**30:,.1f} GiB"
-    return f"{text:.<{width}}| {card / 2**30:,.1f} GiB"
-
-
-def advice(cube: xr.Dataset) -> list[str]:
-    """What would serve the context, where no policy does: a precision, a plan or a card."""
-    if bool(cube.serves_context.any()):
-        return []
-    least = (cube.static_memory + cube.kv_memory).min().item() + cube.reserved_memory.min().item()
-    text = f"Nothing serves it: {least / 2**30:,.1f} GiB per GPU would do."
-    cards = specs.read("gpu")
-    enough = cards.usable_memory >= least / cube.utilization.item()
-    names = cards.gpu.values[enough.values].tolist()
-    if names:
-        return [f"{text} Cards of that size: {', '.join(map(str, names))}."]
-    return [f"{text} No card is that large; a plan over more GPUs (--plan) or --precision fp8."]
+    return plain(cells, ["component", "parameters", "share", "arithmetic"])
 
 
 def metric_table() -> str:

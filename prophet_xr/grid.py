@@ -33,6 +33,7 @@ from prophet_xr.registry import (
 STUDIES = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
 
+BY_CARD = {"max_sequences": "default_sequences", "max_batched_tokens": "default_tokens"}
 STORED = "stored"  # the precision in which each model is published
 
 Values = str | float | Iterable[str | xr.Dataset] | Iterable[float] | xr.DataArray | xr.Dataset
@@ -95,6 +96,7 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     data = xr.Dataset(found).set_coords(words)
     if STORED in np.atleast_1d(data.precision.values):
         data = _stored(data, study)
+    data = _by_card(data)
     if "context" not in chosen:
         context = data.native_context.variable.copy()
         context.attrs = dict(QUANTITIES["context"].attrs)
@@ -139,6 +141,17 @@ def _stored(data: xr.Dataset, study: str) -> xr.Dataset:
     here = data.precision == STORED
     widths = {n: xr.where(here, own[n], data[n]).assign_attrs(own[n].attrs) for n in own.data_vars}
     return data.assign({n: v.variable for n, v in widths.items()})
+
+
+def _by_card(data: xr.Dataset) -> xr.Dataset:
+    """Where a runtime leaves a limit to the engine (0), put its default for the card."""
+    for name, own in BY_CARD.items():
+        left = data[name] == 0
+        if left.any():
+            limit = xr.where(left, data[own], data[name])
+            data = data.assign({name: limit.variable.copy()})
+            data[name].attrs = dict(QUANTITIES[name].attrs)
+    return data
 
 
 def _listed(name: str, values: object) -> list:

@@ -13,8 +13,9 @@ from prophet_xr.physics.routing import *  # noqa: F403
 from prophet_xr.physics.experts import *  # noqa: F403
 from prophet_xr.physics.shards import *  # noqa: F403
 from prophet_xr.physics.runtime import *  # noqa: F403
-from prophet_xr.physics.memory import *  # noqa: F403
+from prophet_xr.physics.kv import *  # noqa: F403
 from prophet_xr.physics.pages import *  # noqa: F403
+from prophet_xr.physics.memory import *  # noqa: F403
 from prophet_xr.physics.communication import *  # noqa: F403
 from prophet_xr.physics.step import *  # noqa: F403
 from prophet_xr.physics.offload import *  # noqa: F403

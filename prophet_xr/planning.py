@@ -11,6 +11,9 @@ DEGREES = {
     "ep": "expert_degree",
 }
 LARGEST = 100_000
+TENSOR = ("tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8")
+EXPERT = ("dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64")
+USUAL = (*TENSOR, *EXPERT)  # plans of 1 to 64 GPUs, in servers of 8
 
 
 def parse(label: str) -> dict[str, float]:

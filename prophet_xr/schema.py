@@ -58,8 +58,10 @@ spec("absorbed_parameters", "parameter", "Attention parameters an engine keeps t
 spec("expert_intermediate", "1", "Intermediate size of a routed expert", of="model")
 spec("dense_intermediate", "1", "Intermediate size of the widest dense MLP", of="model")
 spec("moe_interval", "1", "Smallest step between expert layers", of="model", bounds=(1, 2e4))
+spec("first_moe_layer", "1", "Layers before the first with experts", of="model", bounds=(0, 2e4))
 spec("full_layers", "1", "Layers that keep every token", of="model", bounds=(0, 2e4))
 spec("windowed_layers", "1", "Sliding-window layers", of="model", bounds=(0, 2e4))
+spec("window_pages", "1", "Share of windows that engines page as such", of="model", bounds=(0, 1))
 spec("state_layers", "1", "Layers with constant state", of="model", bounds=(0, 2e4))
 spec("state_page", "B", "State of one layer and sequence as an engine pages it", of="model")
 spec("rotary_size", "element / token", "Rotary table per position", of="model")
@@ -77,6 +79,8 @@ spec("memory_rate", "B / s", "Device memory bandwidth", of="gpu", bounds=(1e9, 1
 spec("compute_rate", "FLOP / s", "Dense 16-bit arithmetic", of="gpu", bounds=(1e11, 1e17))
 spec("host_link_rate", "B / s", "Host-to-device bandwidth", of="gpu", bounds=(1e8, 1e13))
 spec("gpu_link_rate", "B / s", "GPU-to-GPU bandwidth, both ways", of="gpu", bounds=(0, 1e14))
+spec("default_sequences", "1", "Sequences in flight by default", of="gpu", bounds=(1, 1e6))
+spec("default_tokens", "token", "Tokens of one step by default", of="gpu", bounds=(1, 1e8))
 spec("link_gpus", "1", "GPUs that the fast link joins", of="gpu", bounds=(1, 1e4))
 spec("server_gpus", "1", "GPUs of one server", of="gpu", bounds=(1, 1e4))
 spec("link_rate", "B / s", "Bus bandwidth over the fast link", of="gpu", bounds=(1e8, 1e14))
@@ -142,8 +146,10 @@ spec("collective_memory", "B", "Buffers for exchange between GPUs", of="runtime"
 spec("collective_growth", "B", "More of these per doubling of GPUs", of="runtime")
 spec("graph_memory", "B", "CUDA graphs", of="runtime")
 spec("sampler_copies", "1", "32-bit copies of the logits when sampling", of="runtime")
-spec("max_sequences", "1", "Sequences in flight at most", of="runtime", bounds=(1, 1e6))
-spec("max_batched_tokens", "token", "Tokens of one step at most", of="runtime", bounds=(1, 1e8))
+spec("max_sequences", "1", "Sequences in flight, 0: by the card", of="runtime", bounds=(0, 1e6))
+spec(
+    "max_batched_tokens", "token", "Tokens of a step, 0: by the card", of="runtime", bounds=(0, 1e8)
+)
 spec("buffer_width", "B / element", "Bytes per activation in buffers", of="runtime", bounds=(0, 8))
 spec(
     "rotary_width",

@@ -84,7 +84,7 @@ def test_specs_list_and_show():
     ("arguments", "message"),
     [
         (("fit", "--model", "mixtral"), "model='mixtral' is not in the catalogue; nearest"),
-        (("fit",), "fit needs --model"),
+        (("fit",), "fit needs a MODEL"),
         (("fit", "--model", "olmoe-1b-7b", "--batch", "1,2"), "fit takes one value of batch"),
         (("sweep", "--batch", "0"), "batch=0 is outside"),
         (("sweep", "--batch", "x"), "'x' is no number"),

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prophet_xr as px
 from prophet_xr import cli, grid, kernels, planning
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES
@@ -121,6 +122,16 @@ def test_an_all_reduce_by_hand():
     )
 
 
+def test_dispatch_of_deepseek_by_hand():
+    cube = sweep(**V3, plan="dp128-ep128", batch=128)  # one sequence a rank
+    # eight copies of 7168 activations, one byte out and two back; 58 layers
+    assert cube.dispatch_traffic.item() == 8 * 7168 * 3 == 172_032
+    assert cube.exchange_traffic.item() == 58 * 172_032
+    assert cube.allreduces.item() == 0
+    cube = sweep(**V3, plan="tp8", batch=1)
+    assert cube.exchange_traffic.item() == 2 * 61 * 2 * 7 / 8 * 7168 * 2
+
+
 def test_slower_links_beyond_a_pair_and_beyond_a_server():
     cube = sweep(
         "tensor_rate", model="mixtral-8x7b", gpu="A100-80GB-PCIe", plan=["tp2", "tp4", "tp16"]
@@ -160,6 +171,16 @@ def test_a_price_gives_costs_and_none_is_assumed():
     assert QUANTITIES["gpu_price"].optional
 
 
+@pytest.mark.parametrize("runtime", ["bare", "vllm", "sglang"])
+def test_a_model_that_keeps_nothing_has_no_number_of_sequences(runtime):
+    chosen = {"model": "mixtral-8x7b", "gpu": "H200", "runtime": runtime}
+    cube = sweep(**chosen, kv_full=0)
+    assert np.isnan(cube.concurrent_sequences).all()
+    assert np.isnan(cube.block_capacity).all()
+    assert cube.serves_context.all()
+    assert (cube.max_context == 2**53).all()
+
+
 def test_pages_of_a_hybrid_model_by_hand():
     # Qwen3-Next on two H200: blocks of 544 tokens over 12 layers; 482 of them and 3 of state
     chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "policy": "baseline"}
@@ -170,17 +191,92 @@ def test_pages_of_a_hybrid_model_by_hand():
     assert pool / cube.sequence_memory.item() == pytest.approx(14.77, abs=5e-3)
 
 
-def test_fit_draws_the_card_and_says_what_would_do():
-    asked = ["fit", "--model", "deepseek-v3-671b", "--gpu", "A100-40GB", "--runtime", "vllm"]
-    text = CliRunner().invoke(cli.cli, asked, catch_exceptions=False).output
-    assert "over by" in text
-    assert "Nothing serves it:" in text
-    text = (
-        CliRunner()
-        .invoke(
-            cli.cli, ["fit", "--model", "data/configs/olmoe-1b-7b.json"], catch_exceptions=False
-        )
-        .output
-    )
+def fit(text: str) -> str:
+    return CliRunner().invoke(cli.cli, ["fit", *text.split()], catch_exceptions=False).output
+
+
+def test_fit_draws_the_card_part_by_part():
+    text = fit("mixtral-8x7b --gpu A100-80GB --plan tp2 --runtime vllm --context 32768")
+    bars = [line.split() for line in text.splitlines() if "|" in line]
+    assert [name for name, *_ in bars] == ["baseline", "prophet"]
+    assert [end for _, _, *end in bars] == [["79.2", "GiB"]] * 2
+    all_, less = (bar.rstrip("|") for _, bar, *_ in bars)
+    assert len(all_) == len(less) == 60
+    assert all_.count("E") == pytest.approx(60 * 42 / 79.25, abs=1)  # GiB: half of the experts
+    assert less.count("E") == pytest.approx(all_.count("E") / 4, abs=1)  # two of eight
+    assert all_.endswith("-" * 6)  # a tenth that the runtime leaves alone
+    assert "What would serve it" not in text
+
+
+def test_fit_takes_a_config_and_finds_the_largest_half_that_serves():
+    text = fit("data/configs/olmoe-1b-7b.json --batch 4096 --context 4096")
     assert "olmoe on A100-80GB" in text
-    assert "| 79.2 GiB" in text
+    assert "short by" in text
+    line = next(line for line in text.splitlines() if "a batch of" in line)
+    batch = int(line.split()[-1].replace(",", ""))
+    cube = sweep(model="olmoe-1b-7b", gpu="A100-80GB", policy="prophet", batch=[batch, 2 * batch])
+    assert cube.serves_context.values.tolist() == [True, False]
+
+
+def test_what_fit_recommends_is_the_cheapest_that_serves():
+    text = fit("deepseek-v3-671b --gpu H200 --precision fp8 --runtime vllm --context 8192")
+    lines = {line[:15]: line.split() for line in text.splitlines()}
+    data = {"model": "deepseek-v3-671b", "precision": "fp8", "runtime": "vllm", "batch": 1}
+    data |= {"gpu": "H200", "context": 8192, "plan": list(planning.USUAL), "policy": "baseline"}
+    cube = grid.sweep(grid.inputs(**data))
+    served = cube.plan[cube.serves_context].values.tolist()
+    plan = lines["the fewest H200"][3]
+    assert plan in served
+    assert cube.n_gpus.sel(plan=plan) == cube.n_gpus.sel(plan=served).min() == 8
+    for asked in (data, {k: v for k, v in data.items() if k != "plan"}):  # the usual ones then
+        least = px.min_gpus(grid.inputs(**asked))
+        assert (least["plan"].item(), least.min_gpus.item()) == (plan, 8)
+
+
+def test_fit_refuses_two_models_and_none():
+    for asked, problem in (("mixtral-8x7b --model x", "given twice"), ("", "needs a MODEL")):
+        with pytest.raises(InputError, match=problem):
+            fit(asked)
+
+
+def test_defaults_of_the_engine_follow_the_card_unless_given():
+    cards = ["A100-80GB", "H100-80GB", "RTX-4090"]
+    chosen = {"model": "mixtral-8x7b", "gpu": cards, "runtime": "vllm", "policy": "baseline"}
+    data = grid.inputs(**chosen)
+    assert data.max_sequences.values.tolist() == [256, 1024, 256]
+    assert data.max_batched_tokens.values.tolist() == [2048, 8192, 2048]
+    assert grid.inputs(**chosen, max_sequences=32).max_sequences.item() == 32
+    assert grid.inputs(**{**chosen, "runtime": "bare"}).max_sequences.dims == ()
+
+
+def test_stages_as_the_engine_cuts_them():
+    chosen = {"model": ["deepseek-v3-671b", "mixtral-8x7b"], "gpu": "H100-80GB"}
+    cube = sweep("stage_moe_layers", **chosen, plan=["tp1", "pp2", "pp3", "pp4"])
+    # 61 layers, of which 3 dense come first: 31 + 30; 20 + 21 + 20; 15 + 15 + 16 + 15
+    expected = [[58, 30, 21, 16], [32, 16, 11, 8]]
+    assert cube.stage_moe_layers.transpose("model", "plan").values.tolist() == expected
+
+
+def test_kv_projections_are_repeated_with_their_heads():
+    chosen = {"model": "qwen3-30b-a3b", "gpu": "H100-80GB", "policy": "baseline"}  # 4 KV heads
+    cube = sweep("layer_memory", **chosen, plan=["tp1", "tp4", "tp8"])
+    projections = 48 * 2 * 2048 * 4 * 128  # parameters of K and V
+    one, four, eight = cube.layer_memory.values / 2
+    whole = (cube.router_parameters + cube.norm_parameters).item()
+    assert four == pytest.approx((one - whole) / 4 + whole)
+    assert eight == pytest.approx((one - whole - projections) / 8 + projections / 4 + whole)
+
+
+def test_windows_and_chunks_in_pages():
+    # gpt-oss: 18 layers see all, 18 see 128 tokens; of a window a step and one block more are held
+    chosen = {"gpu": "H100-80GB", "policy": "baseline", "runtime": "vllm", "context": 131072}
+    cube = sweep(model=["gpt-oss-20b", "llama-4-scout"], **chosen)
+    groups, pages = cube.page_groups.values, cube.sequence_pages.values
+    assert groups.tolist() == [2, 1]  # chunks are paged as full layers
+    assert pages.tolist() == [8192 + math.ceil((127 + 8192) / 16) + 1, 8192]
+
+
+def test_a_layer_ends_with_the_rank_that_has_an_expert():
+    chosen = {"model": "mixtral-8x7b", "gpu": "H100-80GB", "policy": "baseline"}
+    cube = sweep("rank_unique_experts", **chosen, plan="dp8-ep8", batch=1)
+    assert cube.rank_unique_experts.item() == 1  # two experts on two of eight ranks

@@ -7,7 +7,7 @@ import pint
 import pytest
 
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import communication, memory, pages, plans, routing, runtime
+from prophet_xr.physics import communication, memory, pages, plans, routing, runtime, shards, step
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -34,6 +34,9 @@ CONSTANTS = (
     (communication, "ELEMENT", "element"),
     (pages, "STEP", "token"),
     (pages, "TOKEN", "token"),
+    (memory, "TOKEN", "token"),
+    (shards, "PER_TOKEN", "parameter * token / element"),
+    (step, "EXPERT", "expert"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Cube -> Figure, for many GPUs.  A figure's name is its file name; all are a column wide."""
+"""Cube -> Figure, for many GPUs.  A figure's name is its file name."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -8,19 +8,20 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prophet_xr import planning
 from prophet_xr.canvas import (
     BASELINE,
     COLOURS,
     COLUMN,
     FAINT,
     INK,
+    PAGE,
     PROPHET,
     RULE,
     beside,
     label_rows,
     log,
     style,
-    wrapped,
 )
 from prophet_xr.cluster import grids, note
 from prophet_xr.reduce import names, shown
@@ -29,10 +30,11 @@ Cubes = Mapping[str, xr.Dataset]
 Draw = Callable[[Cubes], Figure]
 FIGURES: dict[str, Draw] = {}
 CARD = "H100-80GB"
-SHOWN = ["qwen3-235b-a22b", "snowflake-arctic-480b", "deepseek-v3-671b"]
 SCALED = 16  # sequences; at more, a step needs nearly all experts
-RISE = {"A100-80GB": 3, "A100-80GB-PCIe": -3}  # % of a step, so that names stay apart
 COUNTS = [1, 2, 4, 8, 16, 32, 64]
+POLICIES = {"baseline": BASELINE, "prophet": PROPHET}
+TITLES = {"A100-80GB": "A100", "A100-80GB-PCIe": "A100 in pairs", "H100-80GB": "H100"}
+TITLES |= {"RTX-A6000": "A6000 in pairs", "L40S": "L40S, no link"}
 PARTS = {
     "fixed_memory": ("fixed weights", COLOURS[7]),
     "expert_memory": ("experts", COLOURS[3]),
@@ -55,53 +57,48 @@ def figure(draw: Draw) -> Draw:
     return styled
 
 
-def _kind(cube: xr.Dataset, expert: bool) -> xr.Dataset:
-    return cube.sel(plan=grids.EXPERT if expert else grids.TENSOR)
-
-
 @figure
 def figure1_scaling(cubes: Cubes) -> Figure:
-    """Tokens per second and GPU over 1 to 64 GPUs, per kind of plan and policy.
+    """Tokens per second and GPU over 1 to 64 GPUs: the best plan that serves, per policy.
 
-    Reads throughput_per_gpu [1/s], serves_context (policy, plan, model, ...).
+    Reads throughput_per_gpu [1/s], plan (gpus, policy, model) of `grids.best`.
     """
-    drawing = Figure(figsize=(COLUMN, 4.6))
-    panels = drawing.subplots(len(SHOWN), 1, sharex=True)
+    drawing = Figure(figsize=(PAGE, 3.1))
+    panels = drawing.subplots(2, 4, sharex=True, sharey=True)
     drawing.supxlabel(
-        wrapped(
-            f"H100, batch {SCALED}, context 8,192, vLLM, 16-bit weights, measured routing. Only "
-            "plans that serve the context. Solid: tensor and pipeline; dashed: data and "
-            "expert ranks.",
-            70,
-        ),
-        x=0.01,
-        ha="left",
+        f"GPUs (H100; batch {SCALED}, context 8,192, 16-bit weights, vLLM)", fontsize=8
     )
-    cube = cubes["scaling"].sel(gpu=CARD, batch=SCALED)
-    for axes, model in zip(panels, SHOWN, strict=True):
-        row = cube.sel(model=model)
-        for expert, dash in ((False, "-"), (True, "--")):
-            own = _kind(row, expert)
-            for policy, color in (("baseline", BASELINE), ("prophet", PROPHET)):
-                cell = own.sel(policy=policy)
-                y = cell.throughput_per_gpu.where(cell.serves_context)
-                size = 5 if policy == "baseline" else 3
-                axes.plot(cell.n_gpus, y, dash, color=color, marker="o", markersize=size)
-        axes.set_title(names(row)[0])
-        axes.set_ylabel("Tokens/s/GPU")
-        log(axes, "x", COUNTS)
-        log(axes, "y", [0.3, 1, 3, 10, 30, 100])
-        axes.set_xlim(0.9, 72)
-        axes.set_ylim(0.7, 220)
-    _key(panels[-1])
-    panels[-1].set_xlabel("GPUs")
+    drawing.supylabel("Tokens/s/GPU", fontsize=8)
+    cube = grids.best(cubes["scaling"].sel(gpu=CARD, batch=SCALED))
+    for axes, model, title in zip(
+        panels.flat, cube.model.values, names(cubes["scaling"]), strict=True
+    ):
+        for policy, color in POLICIES.items():
+            _curve(axes, cube.sel(model=model, policy=policy), color)
+        axes.set_title(title)
+    log(panels[0, 0], "x", COUNTS)
+    log(panels[0, 0], "y", [1, 10, 100])
+    panels[0, 0].set(xlim=(0.8, 80), ylim=(0.8, 900))
+    _key(panels[1, 3])
     return drawing
 
 
+def _curve(axes: Axes, cell: xr.Dataset, color: str) -> None:
+    """One policy of one model: filled where tensor and stages are best, hollow: expert ranks."""
+    axes.plot(cell.gpus, cell.throughput_per_gpu, color=color)
+    ranks = np.char.startswith(cell["plan"].values.astype(str), "dp")
+    for chosen, face in ((~ranks, color), (ranks, "white")):
+        y = cell.throughput_per_gpu.where(xr.DataArray(chosen, dims="gpus"))
+        axes.plot(cell.gpus, y, "o", color=color, markerfacecolor=face)
+
+
 def _key(axes: Axes) -> None:
-    """Names of the two policies, in the empty corner below small systems."""
-    axes.text(0.03, 0.55, "all experts resident", color=BASELINE, transform=axes.transAxes)
-    axes.text(0.03, 0.4, "Prophet", color=PROPHET, transform=axes.transAxes)
+    """What lines and markers mean, in the corner that no curve reaches."""
+    lines = (("all experts resident", BASELINE), ("Prophet", PROPHET))
+    lines += (("filled: tensor ranks, stages", INK), ("hollow: expert ranks", INK))
+    for i, (text, color) in enumerate(lines):
+        place = (0.03, 0.93 - 0.12 * i)
+        axes.text(*place, text, color=color, transform=axes.transAxes, va="center", fontsize=7)
 
 
 @figure
@@ -110,25 +107,25 @@ def figure2_memory_per_gpu(cubes: Cubes) -> Figure:
 
     Reads the parts of memory [B] (policy, plan, ...).
     """
-    cube = cubes["scaling"].sel(gpu=CARD, model="qwen3-235b-a22b", batch=16)
+    cube = cubes["scaling"].sel(gpu=CARD, model="qwen3-235b-a22b", batch=SCALED)
     plans = ["tp4", "tp8", "tp8-pp2", "dp8-ep8", "dp16-ep16"]
-    rows = [(p, policy) for p in plans for policy in ("baseline", "prophet")]
-    drawing = Figure(figsize=(COLUMN, 3.5))
+    drawing = Figure(figsize=(COLUMN, 3.4))
     axes = drawing.subplots()
-    for i, (plan, policy) in enumerate(rows):
-        _bar(axes, i, cube.sel(plan=plan, policy=policy))
+    places, labels = [], []
+    for i, plan in enumerate(plans):
+        for j, policy in enumerate(POLICIES):
+            places.append(i + 0.38 * j)
+            labels.append("Prophet" if j else f"{plan}   all")
+            _bar(axes, places[-1], cube.sel(plan=plan, policy=policy))
     card = cube.usable_memory.item() / 2**30
     axes.axvline(card, color=INK, linewidth=0.8)
-    beside(axes, "the card's memory", (card, -0.9), 4)
-    label_rows(axes, [f"{p}, {'all' if q == 'baseline' else 'Prophet'}" for p, q in rows], 0.5)
-    axes.set_xlabel("GiB per GPU")
+    beside(axes, "the card", (card, -0.45), 3)
+    axes.set_yticks(places, labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(plans) - 0.35, -0.65)
+    axes.set_xlabel("GiB per GPU (Qwen3-235B, H100, batch 16, vLLM)")
     handles = [axes.barh(0, 0, color=color, label=name) for name, color in PARTS.values()]
     drawing.legend(handles=handles, loc="outside upper left", ncols=3, fontsize=7.5)
-    drawing.supxlabel(
-        wrapped("Qwen3-235B on H100, batch 16, context 8,192, vLLM. Beyond the card: no room.", 70),
-        x=0.01,
-        ha="left",
-    )
     return drawing
 
 
@@ -137,13 +134,14 @@ def _bar(axes: Axes, at: float, cell: xr.Dataset) -> None:
     for part, (_, color) in PARTS.items():
         size = _part(cell, part) / 2**30
         if size > 0:
-            axes.barh(at, size, left=left, color=color, height=0.75)
+            axes.barh(at, size, left=left, color=color, height=0.34)
             left += size
 
 
 def _part(cell: xr.Dataset, part: str) -> float:
     if part == "engine":
-        return (cell.non_torch_memory + cell.graph_memory + cell.predictor_memory).item()
+        parts = ("non_torch_memory", "graph_memory", "table_memory", "predictor_memory")
+        return sum(cell[name].item() for name in parts)
     return max(0.0, cell[part].item())
 
 
@@ -153,32 +151,39 @@ def figure3_exchange(cubes: Cubes) -> Figure:
 
     Reads communication_share [1] (plan, gpu, ...).
     """
-    drawing = Figure(figsize=(COLUMN, 3.6))
+    drawing = Figure(figsize=(COLUMN, 3.7))
     panels = drawing.subplots(2, 1, sharex=True, sharey=True)
     cube = cubes["scaling"].sel(model="qwen3-235b-a22b", policy="baseline", batch=64)
-    colors = dict(zip(grids.CARDS, (COLOURS[0], COLOURS[1], COLOURS[3], COLOURS[2]), strict=True))
-    titles = {"A100-80GB": "A100", "A100-80GB-PCIe": "A100 in pairs", "H100-80GB": "H100"}
-    titles["RTX-A6000"] = "RTX A6000 in pairs"
-    for axes, expert in zip(panels, (False, True), strict=True):
-        own = _kind(cube, expert)
-        for gpu in grids.CARDS:
-            y = shown(own.communication_share.sel(gpu=gpu), "%")
-            axes.plot(own.n_gpus, y, "o-", color=colors[gpu])
-            if expert:
-                place = (64, y.values[-1] + RISE.get(gpu, 0))
-                beside(axes, titles[gpu], place, 5, colors[gpu])
-        axes.set_title("Data and expert ranks" if expert else "Tensor ranks, then pipeline stages")
+    kinds = {"Tensor ranks, then stages": planning.TENSOR, "Data and expert ranks": planning.EXPERT}
+    for axes, (title, plans) in zip(panels, kinds.items(), strict=True):
+        own = cube.sel(plan=list(plans))
+        share = shown(own.communication_share, "%")
+        last = share.isel(plan=-1)
+        heights = spread(last.values, 4.5)
+        for gpu, color, height in zip(grids.CARDS, COLOURS[:5], heights, strict=True):
+            axes.plot(own.n_gpus, share.sel(gpu=gpu), "o-", color=color)
+            beside(axes, TITLES[gpu], (64, height), 5, color)
+        axes.set_title(title)
         axes.set_ylabel("Exchange (% of step)")
         log(axes, "x", COUNTS)
-    panels[-1].set_xlim(0.9, 300)
+    panels[-1].set(xlim=(0.9, 300))
     panels[-1].set_ylim(bottom=0)
-    panels[-1].set_xlabel("GPUs")
-    drawing.supxlabel(
-        wrapped("Qwen3-235B, batch 64, context 8,192; where weights do not fit, a what-if.", 70),
-        x=0.01,
-        ha="left",
-    )
+    panels[-1].set_xlabel("GPUs (Qwen3-235B, batch 64, as if it fitted)")
     return drawing
+
+
+def spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Move heights apart until each is ``gap`` from the next, in their order."""
+    order = np.argsort(heights)
+    placed = heights[order].astype(float)
+    for _ in range(100):
+        short = gap - np.diff(placed)
+        if (short <= 1e-6).all():
+            break
+        push = np.where(short > 0, short / 2, 0.0)
+        placed[:-1] -= push
+        placed[1:] += push
+    return placed[np.argsort(order)]
 
 
 @figure

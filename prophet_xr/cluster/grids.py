@@ -4,22 +4,21 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.planning import USUAL
 
 LARGE = [  # the study's models from 132 billion parameters on, smallest first
     *("dbrx-132b", "mixtral-8x22b", "qwen3-235b-a22b", "deepseek-v2-236b", "grok-1-314b"),
     *("jamba-1.5-large", "snowflake-arctic-480b", "deepseek-v3-671b"),
 ]
-TENSOR = ["tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8"]
-EXPERT = ["dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64"]
-CARDS = ["A100-80GB", "A100-80GB-PCIe", "H100-80GB", "RTX-A6000"]
-BATCH = 16  # sequences per GPU where work grows with the GPUs
+CARDS = ["A100-80GB", "A100-80GB-PCIe", "H100-80GB", "RTX-A6000", "L40S"]
 KEPT = [
     *("n_gpus", "plan_reason", "fixed_memory", "expert_memory", "predictor_memory", "kv_memory"),
     *("activation_memory", "non_torch_memory", "reserved_memory", "kv_budget", "serves_context"),
     *("kv_capacity", "concurrent_sequences", "gpu_time", "communication_time", "step_time"),
     *("communication_share", "link_traffic", "throughput", "throughput_per_gpu", "total_memory"),
     *("kv_extension", "unique_experts", "rank_unique_experts", "memory_budget", "reason"),
-    "rank_resident_experts",
+    "exchange_traffic",
+    *("rank_resident_experts", "expert_savings", "table_memory", "pool_memory"),
 ]
 
 
@@ -29,7 +28,7 @@ def scaling() -> xr.Dataset:
         inputs(
             model=LARGE,
             gpu=CARDS,
-            plan=[*TENSOR, *EXPERT],
+            plan=USUAL,
             batch=[1, 16, 64, 1024],
             context=8192,
             policy=["baseline", "prophet"],
@@ -78,23 +77,27 @@ def fewest(cube: xr.Dataset) -> xr.DataArray:
     return least.rename("min_gpus").assign_attrs(long_name="Fewest GPUs", units="1")
 
 
-def efficiency(cube: xr.Dataset) -> xr.DataArray:
-    """Tokens per second and GPU over those of the smallest plan that serves the context.
+def best(cube: xr.Dataset) -> xr.Dataset:
+    """Of the plans of as many GPUs that serve the context, the one with most tokens per second.
 
-    Reads throughput_per_gpu, serves_context, n_gpus (plan, ...).
+    Reads   throughput_per_gpu, serves_context, n_gpus (plan, ...) and what else varies by plan
+    Returns it on dim gpus in place of plan, NaN where no plan serves; ``plan`` (gpus, ...), its
+            label; scaling_efficiency, tokens per second and GPU over those at the fewest GPUs.
     """
-    rate = cube.throughput_per_gpu.where(cube.serves_context)
-    first = rate.where(cube.n_gpus == fewest(cube)).max("plan")
-    found = (rate / first).rename("scaling_efficiency")
-    return found.assign_attrs(long_name="Scaling efficiency", units="1")
-
-
-def best(cube: xr.Dataset, metric: str = "throughput_per_gpu") -> xr.DataArray:
-    """The largest of a metric over the plans of as many GPUs that serve the context.
-
-    Reads the metric, serves_context, n_gpus (plan, ...); adds the dimension gpus.
-    """
-    counts = np.unique(cube.n_gpus.values)
-    rate = cube[metric].where(cube.serves_context)
-    each = [rate.where(cube.n_gpus == n).max("plan") for n in counts]
-    return xr.concat(each, xr.DataArray(counts, dims="gpus", name="gpus"))
+    varied = cube[[n for n in KEPT if "plan" in cube[n].dims]]
+    picked: list[xr.Dataset] = []
+    for count in np.unique(cube.n_gpus):
+        own = varied.sel(plan=cube.plan[cube.n_gpus == count])
+        rate = own.throughput_per_gpu.where(own.serves_context)
+        served = rate.notnull().any("plan")
+        one = own.isel(plan=rate.fillna(-1.0).argmax("plan"))
+        label = one.plan.where(served, "").drop_vars("plan")
+        picked.append(one.drop_vars("plan").where(served).assign(plan=label))
+    gpus = xr.DataArray(np.unique(cube.n_gpus), dims="gpus", name="gpus")
+    made = xr.concat(picked, gpus)
+    rate = made.throughput_per_gpu
+    first = rate.isel(gpus=rate.notnull().argmax("gpus")).drop_vars("gpus")
+    share = (rate / first).rename("scaling_efficiency")
+    return made.assign(
+        scaling_efficiency=share.assign_attrs(long_name="Scaling efficiency", units="1")
+    )

@@ -120,8 +120,9 @@ def verdicts(rule: xr.Dataset, physics: xr.Dataset) -> pd.DataFrame:
         stated = float(np.atleast_1d(claim.value)[0])
         hit = abs(own - stated) <= float(np.atleast_1d(claim.tolerance)[0]) + 1e-9
         agrees = abs(true - stated) <= PHYSICS * abs(stated)
-        lines.append([claim.id, claim.quote, system, stated, own, true, hit, agrees])
-    heads = ["claim", "quote", "system", "published", "by its rule", "by physics"]
+        what = claim.quantity.replace("_", " ")
+        lines.append([claim.id, system, what, claim.quote, stated, own, true, hit, agrees])
+    heads = ["claim", "system", "of", "quote", "published", "by its rule", "by physics"]
     frame = pd.DataFrame(lines, columns=[*heads, "hit", "agrees"])
     return frame.assign(verdict=_verdict(frame)).drop(columns=["hit", "agrees"])
 

@@ -7,11 +7,12 @@ import xarray as xr
 from prophet_xr.cluster import grids, note
 from prophet_xr.cluster.figures import FIGURES
 from prophet_xr.cluster.tables import TABLES
-from prophet_xr.reduce import shown
+from prophet_xr.reduce import ends, shown
 from prophet_xr.tables import markdown
 
 Cubes = Mapping[str, xr.Dataset]
 CARD = "H100-80GB"
+SCALED = 16  # sequences
 
 
 def report(cubes: Cubes) -> str:
@@ -35,17 +36,13 @@ def summary(cubes: Cubes) -> str:
 
 def _fewest(cube: xr.Dataset) -> str:
     found = grids.fewest(cube).sel(gpu=CARD)
-    parts = []
-    for batch in found.batch.values:
-        own, less = (found.sel(batch=batch, policy=p) for p in ("baseline", "prophet"))
-        parts.append(
-            f"at batch {batch:g} Prophet needs fewer GPUs for {int((less < own).sum())} of "
-            f"{own.size} models"
-        )
+    fewer = (found.sel(policy="prophet") < found.sel(policy="baseline")).sum("model")
+    parts = [f"{int(n)} at batch {b:,.0f}" for n, b in zip(fewer, fewer.batch, strict=True)]
     return (
         f"**Fewer GPUs, at small batches.** On {CARD}, 8,192 tokens a sequence, of plans of 1 to "
-        f"64 GPUs: {'; '.join(parts)}. As the batch grows its experts are all that there are, and "
-        f"Prophet keeps what the baseline keeps."
+        f"64 GPUs, Prophet needs fewer GPUs for {', '.join(parts)}, of {found.sizes['model']} "
+        f"models. As the batch grows its experts are all that there are, and Prophet keeps what "
+        f"the baseline keeps."
     )
 
 
@@ -54,11 +51,17 @@ def _cost(cube: xr.Dataset) -> str:
     rate = cube.throughput_per_gpu.where(cube.serves_context)
     own = rate.where(cube.n_gpus == least).max("plan").sel(gpu=CARD, batch=1)
     ratio = (own.sel(policy="prophet") / own.sel(policy="baseline")).dropna("model")
+    scaled = grids.best(cube.sel(gpu=CARD, batch=SCALED)).scaling_efficiency.sel(gpus=64)
+    low, high = ends(scaled.sel(policy="baseline"))
     return (
         f"**What they cost.** At batch 1, each on its fewest {CARD}, Prophet gives "
         f"{ratio.min().item():.2g} to {ratio.max().item():.2g} times the tokens per second and GPU "
         f"of all experts resident (median {ratio.median().item():.2g}, {ratio.size} models): "
-        f"the experts that a step lacks cross each GPU's host link."
+        f"the experts that a step lacks cross each GPU's host link.\n\n"
+        f"**More GPUs give room rather than speed.** A batch of {SCALED} on 64 {CARD} has "
+        f"{low:.2f} to {high:.2f} of the tokens per second and GPU that it has on the fewest that "
+        f"serve, all experts resident and by the best plan: fewer bytes a GPU, as many floors of "
+        f"exchange."
     )
 
 
@@ -71,16 +74,33 @@ def _note(cubes: Cubes) -> str:
     up, real = rule.multi_gpu_speedup, true.multi_gpu_speedup.dropna("system")
     fits = cube.serves_context.sel(policy="baseline")
     moved = shown(cube.link_traffic.sel(policy="prophet"), "GB")
+    sent = shown(cube.exchange_traffic, "MB").max().item()
+    source = note.rows()
+    weights = source.experts * source.expert_size / 1e9
+    ahead = source.prophet_rate * source.prophet_share / (source.pair_rate / 2)
     return (
         f"**The note's speed-ups.** Of {len(frame)} claims, its own rule reproduces {hit}; physics "
-        f"agrees with {agrees}. The rule ships expert weights between GPUs, 8 GB a token; expert "
-        f"parallelism ships activations, and weights stay where they are. It gives Prophet four "
-        f"times the compute for a quarter of the memory. By physics the 256 GB of experts fit "
-        f"{int(fits.sum())} of {fits.size} systems without Prophet, which then steps at "
-        f"{real.min().item():.2f} to {real.max().item():.2f} times the speed (published "
-        f"{up.min().item():.2f} to {up.max().item():.2f}), because {moved.min().item():.1f} to "
-        f"{moved.max().item():.1f} GB a step cross each host link. Where they do not fit, Prophet "
-        f"is what makes the system serve at all."
+        f"agrees with {agrees}. The rule ships expert weights between GPUs, "
+        f"{source.moved.item() / source.pair_rate.item():g} GB a token; expert parallelism ships "
+        f"activations, {sent:.1f} MB a token, and weights stay where they are. It also gives a "
+        f"GPU under Prophet {ahead.item():g} times the tokens per second before any "
+        f"exchange. By physics the {weights.item():g} GB of experts fit {int(fits.sum())} of "
+        f"{fits.size} systems without "
+        f"Prophet, which then runs at {real.min().item():.2f} to {real.max().item():.2f} times the "
+        f"speed (published {up.min().item():.2f} to {up.max().item():.2f}), because "
+        f"{moved.min().item():.1f} to {moved.max().item():.1f} GB a step cross each host link. "
+        f"{_prices(true)} Where all experts do not fit, Prophet is what makes the system serve at "
+        f"all."
+    )
+
+
+def _prices(true: xr.Dataset) -> str:
+    """Say what a million tokens cost at the study's four prices."""
+    own, less = (true[f"{p}_cost"].dropna("system") for p in ("baseline", "prophet"))
+    return (
+        f"At the study's prices a million tokens cost ${own.min().item():.2f} to "
+        f"${own.max().item():.2f} with all experts resident and ${less.min().item():,.0f} to "
+        f"${less.max().item():,.0f} with Prophet."
     )
 
 

@@ -11,7 +11,8 @@ from prophet_xr.reduce import names, shown
 Cubes = Mapping[str, xr.Dataset]
 Table = Callable[[Cubes], pd.DataFrame]
 TABLES: dict[str, Table] = {}
-CARD, BATCH = "H100-80GB", 64
+CARD, BATCH = "H100-80GB", 16
+POLICIES = {"baseline": "all", "prophet": "Prophet"}
 
 
 def table(function: Table) -> Table:
@@ -22,47 +23,46 @@ def table(function: Table) -> Table:
 
 @table
 def table1_fewest_gpus(cubes: Cubes) -> pd.DataFrame:
-    """Fewest GPUs that serve 8,192 tokens of every sequence, with all experts and with Prophet."""
-    found = grids.fewest(cubes["scaling"])
-    frame = found.sel(gpu=["A100-80GB", "H100-80GB", "RTX-A6000"]).to_dataframe().reset_index()
-    wide = frame.pivot_table(
-        index=["model", "gpu"], columns=["batch", "policy"], values="min_gpus", sort=False
-    )
-    wide.columns = [f"batch {int(b)}, {p}" for b, p in wide.columns]
-    order = pd.MultiIndex.from_product([grids.LARGE, found.gpu.values], names=["model", "gpu"])
-    return wide.reindex([key for key in order if key in wide.index]).reset_index()
+    """Fewest GPUs that serve 8,192 tokens of every sequence: all experts resident, and Prophet."""
+    found = grids.fewest(cubes["scaling"]).sel(gpu=["A100-80GB", "H100-80GB", "RTX-A6000"])
+    lines = []
+    for model, title in zip(found.model.values, names(cubes["scaling"]), strict=True):
+        for gpu in found.gpu.values:
+            cells = found.sel(model=model, gpu=gpu)
+            pairs = [cells.sel(batch=b, policy=p).item() for b in found.batch for p in POLICIES]
+            lines.append([title, gpu, *pairs])
+    heads = [f"batch {b:,.0f}, {POLICIES[p]}" for b in found.batch.values for p in POLICIES]
+    frame = pd.DataFrame(lines, columns=["model", "gpu", *heads])
+    return frame.astype(dict.fromkeys(heads, "Int64"))
 
 
 @table
 def table2_scaling(cubes: Cubes) -> pd.DataFrame:
-    """Decode over more H100, batch 64, all experts resident and Prophet, where it fits."""
-    cube = cubes["scaling"].sel(gpu=CARD, batch=BATCH)
-    cube = cube.assign(scaling_efficiency=grids.efficiency(cube))
+    """Decode over more H100, batch 16: by the best plan of as many GPUs that serves."""
+    cube = grids.best(cubes["scaling"].sel(gpu=CARD, batch=BATCH))
     lines = []
-    for model in cube.model.values:
-        for plan in cube.plan.values:
-            for policy in ("baseline", "prophet"):
-                cell = cube.sel(model=model, plan=plan, policy=policy)
-                if not cell.serves_context:
-                    continue
-                lines.append(
-                    [
-                        model,
-                        plan,
-                        policy,
-                        int(cell.n_gpus),
-                        shown(cell.expert_memory, "GiB").item(),
-                        shown(cell.kv_budget, "GiB").item(),
-                        cell.kv_capacity.item(),
-                        shown(cell.step_time, "ms").item(),
-                        cell.throughput_per_gpu.item(),
-                        cell.scaling_efficiency.item(),
-                        shown(cell.communication_share, "%").item(),
-                    ]
-                )
-    heads = ["model", "plan", "policy", "GPUs", "experts [GiB/GPU]", "KV budget [GiB/GPU]"]
+    for model, title in zip(cube.model.values, names(cubes["scaling"]), strict=True):
+        for gpus in cube.gpus.values:
+            for policy in POLICIES:
+                cell = cube.sel(model=model, gpus=gpus, policy=policy)
+                if cell["plan"] != "":
+                    lines.append([title, gpus, POLICIES[policy], *_scaled(cell)])
+    heads = ["model", "GPUs", "policy", "plan", "experts [GiB/GPU]", "freed [GiB of the system]"]
     heads += ["KV tokens of the system", "step [ms]", "tokens/s/GPU", "efficiency", "exchange [%]"]
     return pd.DataFrame(lines, columns=heads)
+
+
+def _scaled(cell: xr.Dataset) -> list:
+    return [
+        cell["plan"].item(),
+        shown(cell.expert_memory, "GiB").item(),
+        cell.n_gpus.item() * shown(cell.expert_savings, "GiB").item(),
+        cell.kv_capacity.item(),
+        shown(cell.step_time, "ms").item(),
+        cell.throughput_per_gpu.item(),
+        cell.scaling_efficiency.item(),
+        shown(cell.communication_share, "%").item(),
+    ]
 
 
 @table
@@ -99,13 +99,15 @@ def table4_systems(cubes: Cubes) -> pd.DataFrame:
                 true.baseline_throughput.item(),
                 true.prophet_throughput.item(),
                 true.multi_gpu_speedup.item(),
+                *(m[f"{p}_cost"].item() for m in (own, true) for p in POLICIES),
                 true.baseline_communication.item(),
                 shown(here.link_traffic.sel(policy="prophet"), "GB").item(),
             ]
         )
-    heads = ["system", "rule: baseline [tokens/s]", "rule: Prophet [tokens/s]", "rule: speed-up"]
-    heads += ["baseline fits", "baseline [tokens/s]", "Prophet [tokens/s]", "speed-up"]
-    heads += ["exchange, baseline [%]", "Prophet, host link [GB/step/GPU]"]
+    heads = ["system", "rule: all [tokens/s]", "rule: Prophet [tokens/s]", "rule: speed-up"]
+    heads += ["all fit", "all [tokens/s]", "Prophet [tokens/s]", "speed-up"]
+    heads += [f"{by}{p} [$/1e6 tokens]" for by in ("rule: ", "") for p in POLICIES.values()]
+    heads += ["exchange, all [%]", "Prophet, host link [GB/step/GPU]"]
     return pd.DataFrame(lines, columns=heads)
 
 

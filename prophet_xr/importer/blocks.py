@@ -55,10 +55,9 @@ def latent(c: Config) -> Shapes:
 
 
 def latent_down(c: Config) -> Shapes:
-    """Down-projections of latent attention, which no rank can divide."""
+    """Down-projection of the query, which no rank can divide."""
     narrow = c.maybe("q_lora_rank")
-    down = [(c.hidden, narrow)] if narrow else []
-    return [*down, (c.hidden, c.whole("kv_lora_rank") + c.whole("qk_rope_head_dim"))]
+    return [(c.hidden, narrow)] if narrow else []
 
 
 def latent_up(c: Config) -> Shapes:

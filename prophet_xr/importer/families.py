@@ -281,6 +281,7 @@ EVERY = (
             attention=b.attention("qkvo", "attention_bias"),
             shared=b.mlp("intermediate_size"),  # always one, as wide as an expert, without a key
             dense=b.mlp("intermediate_size_mlp"),
+            rules={"window_pages": lambda c: NOTHING},  # chunks: vllm pages them as full layers
             notes=(("vision_config.hidden_size", "The vision tower is not counted."),),
         )
         for name in ("llama4", "llama4_text")

@@ -107,6 +107,7 @@ switch = Family(
         "moe_interval": lambda c: plain(
             max(1, _layers(c, "decoder") // max(1, _sparse(c, "decoder")))
         ),
+        "first_moe_layer": lambda c: NOTHING,
         "full_layers": lambda c: plain(_layers(c, "decoder")),
         "windowed_layers": lambda c: NOTHING,
         "state_layers": lambda c: NOTHING,

@@ -47,17 +47,22 @@ def allreduce_traffic(micro_batch, tokens, hidden_size, activation_width, tensor
     return share * micro_batch * tokens * hidden_size * activation_width * ELEMENT
 
 
-@metric("s")
-def allreduce_time(
-    n_layers, exchanges, allreduce_traffic, tensor_rate, tensor_latency, tensor_degree
-):
+@metric("1")
+def allreduces(n_layers, exchanges, tensor_degree):
     """All-reduces of a step.
 
-    Two per layer, one where tokens are sent to experts: each floor + bytes / bus bandwidth.
+    Two per layer, one where tokens are sent to experts; none on one tensor rank.
     """
-    if tensor_degree <= 1:
-        return 0.0 * tensor_latency
-    return (2.0 * n_layers - exchanges) * (tensor_latency + allreduce_traffic / tensor_rate)
+    return 2.0 * n_layers - exchanges if tensor_degree > 1 else 0.0
+
+
+@metric("s")
+def allreduce_time(allreduces, allreduce_traffic, tensor_rate, tensor_latency):
+    """Time of a step in all-reduces.
+
+    Each floor + bytes / bus bandwidth.
+    """
+    return allreduces * (tensor_latency + allreduce_traffic / tensor_rate)
 
 
 @metric("element")
@@ -91,16 +96,31 @@ def dispatch_latency(
     )
 
 
+@metric("B")
+def dispatch_traffic(dispatch_elements, dispatch_width, combine_width):
+    """Bytes one GPU sends to experts and gets back in one layer.
+
+    activations x (bytes of dispatch + bytes of combine).
+    """
+    return dispatch_elements * (dispatch_width + combine_width)
+
+
+@metric("B")
+def exchange_traffic(allreduces, allreduce_traffic, exchanges, dispatch_traffic):
+    """Bytes one GPU exchanges with the ranks of its stage in one step.
+
+    all-reduces x bytes of one + exchanging layers x bytes to experts and back.
+    """
+    return allreduces * allreduce_traffic + exchanges * dispatch_traffic
+
+
 @metric("s")
-def dispatch_time(
-    exchanges, dispatch_elements, dispatch_pace, dispatch_latency, dispatch_width, combine_width
-):
+def dispatch_time(exchanges, dispatch_traffic, dispatch_pace, dispatch_latency):
     """Sending tokens to experts and back, over all layers.
 
     Per layer, for dispatch and combine: floor + bytes x time per byte.
     """
-    width = dispatch_width + combine_width
-    return exchanges * (2.0 * dispatch_latency + dispatch_elements * width * dispatch_pace)
+    return exchanges * (2.0 * dispatch_latency + dispatch_traffic * dispatch_pace)
 
 
 @metric("s")

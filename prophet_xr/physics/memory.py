@@ -1,55 +1,12 @@
-"""The KV cache, what else takes memory, and what then fits."""
+"""The budget of one GPU, what takes it beside the KV cache, and what then fits."""
 
 import math
 
 from prophet_xr.registry import metric
 
+TOKEN = 1.0
+
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
-
-
-@metric("B / element")
-def kv_element_size(kv_width, kv_heads, tensor_degree, tensor_share, stage_share):
-    """Bytes on one GPU per KV element of a sequence.
-
-    width x share of the largest stage / min(tensor degree, KV heads): ranks divide the heads and
-    repeat what cannot be divided, as the latent of MLA.
-    """
-    held = tensor_share * max(1.0, tensor_degree / kv_heads)
-    return kv_width * stage_share * held
-
-
-@metric("B")
-def rank_state_size(state_size, tensor_share, stage_share):
-    """Constant state of one sequence on one GPU."""
-    return state_size * stage_share * tensor_share
-
-
-@metric("B / token")
-def kv_per_token(kv_full, kv_element_size):
-    """KV cache of one more token of one sequence, on one GPU.
-
-    The slope of the layers that keep every token; sliding windows and constant state add none.
-    """
-    return kv_full * kv_element_size
-
-
-@metric("element")
-def kv_elements(rank_batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
-    """KV elements of a data rank's sequences at the context.
-
-    B (full x context + windowed x min(context, window) + cross x encoder tokens).
-    """
-    windowed = kv_windowed * min(context, kv_window)
-    return rank_batch * (kv_full * context + windowed + kv_cross * encoder_context)
-
-
-@metric("B")
-def kv_memory(kv_elements, kv_element_size, rank_batch, rank_state_size):
-    """KV cache and constant state of the batch at the context, on one GPU.
-
-    elements x bytes of one + B x state.
-    """
-    return kv_elements * kv_element_size + rank_batch * rank_state_size
 
 
 @metric("B")
@@ -98,12 +55,12 @@ def static_memory(
 
 
 @metric("B")
-def total_memory(static_memory, kv_memory):
+def total_memory(static_memory, pool_memory):
     """GPU memory in use at the context.
 
     all but the KV cache + KV cache.
     """
-    return static_memory + kv_memory
+    return static_memory + pool_memory
 
 
 @metric("1")
@@ -128,6 +85,55 @@ def kv_budget(memory_budget, static_memory):
 def fits(kv_budget):
     """Something is left for the KV cache."""
     return kv_budget > 0
+
+
+@metric("1")
+def pool_pages(kv_budget, page_size):
+    """Blocks of one GPU's KV pool.
+
+    floor(KV budget / bytes of a block); 0 where there is no room, NaN where nothing is kept.
+    """
+    if not page_size > 0:
+        return math.nan
+    return 1.0 * math.floor(kv_budget / page_size) if kv_budget > 0 else 0.0 * abs(kv_budget)
+
+
+@metric("1")
+def concurrent_sequences(
+    kv_budget, block_size, pool_pages, sequence_pages, sequence_memory, data_degree
+):
+    """Sequences of the context that the pools of all data ranks hold.
+
+    data degree x blocks / blocks of one; by bytes where the runtime has no blocks.  NaN where a
+    sequence keeps nothing.
+    """
+    if not sequence_memory > 0:
+        return math.nan
+    if block_size > TOKEN:
+        return data_degree * pool_pages / sequence_pages
+    return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN
+
+
+@metric("token")
+def kv_capacity(concurrent_sequences, context):
+    """Tokens that the pools of all data ranks hold, in sequences of the context.
+
+    sequences x context, as vllm prints since 0.20; of a model with windows or state it grows with
+    the context.
+    """
+    return concurrent_sequences * context
+
+
+@metric("token")
+def block_capacity(pool_pages, page_groups, page_tokens, data_degree):
+    """Tokens that the pools of all data ranks hold, in blocks shared out to the groups of layers.
+
+    floor(blocks / groups) x tokens of a block, as vllm printed up to 0.17: of a model of one kind
+    of layer what it can hold, of a hybrid a fraction of that.
+    """
+    if not pool_pages > 0:
+        return data_degree * pool_pages * page_tokens
+    return data_degree * math.floor(pool_pages / page_groups) * page_tokens
 
 
 @metric("token", dtype="int64")
@@ -168,9 +174,9 @@ def usable_context(max_context, native_context):
 
 
 @metric("1", dtype="bool")
-def serves_context(kv_budget, kv_memory):
+def serves_context(kv_budget, pool_memory):
     """The asked context fits for the whole batch."""
-    return kv_budget > 0 and kv_memory <= kv_budget
+    return kv_budget > 0 and pool_memory <= kv_budget
 
 
 @metric(
@@ -187,7 +193,7 @@ def reason(
     fixed_memory,
     expert_memory,
     kv_budget,
-    kv_memory,
+    pool_memory,
     policy_reason,
     plan_reason,
 ):
@@ -204,7 +210,7 @@ def reason(
         return 1
     if kv_budget <= 0:
         return 2
-    return 3 if kv_memory > kv_budget else 0
+    return 3 if pool_memory > kv_budget else 0
 
 
 @metric(

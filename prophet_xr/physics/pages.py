@@ -33,17 +33,48 @@ def page_tokens(block_size, state_layers, state_page, tensor_share, layer_kv_siz
 
 
 @metric("1")
-def page_layers(full_layers, windowed_layers, state_layers):
+def long_layers(full_layers, windowed_layers, window_pages):
+    """Layers whose pages keep every token.
+
+    Those that see every token, and windows that engines do not page as such.
+    """
+    return full_layers + (1.0 - window_pages) * windowed_layers
+
+
+@metric("1")
+def short_layers(windowed_layers, window_pages):
+    """Layers whose pages keep a window."""
+    return window_pages * windowed_layers
+
+
+@metric("1")
+def page_layers(long_layers, short_layers, state_layers):
     """Layers of one group.
 
     The fewest layers of a kind that the model has.
     """
-    fewest = full_layers if full_layers > 0 else windowed_layers + state_layers
-    if windowed_layers > 0:
-        fewest = min(fewest, windowed_layers)
+    fewest = long_layers if long_layers > 0 else short_layers + state_layers
+    if short_layers > 0:
+        fewest = min(fewest, short_layers)
     if state_layers > 0:
         fewest = min(fewest, state_layers)
     return max(1.0, fewest)
+
+
+@metric("1")
+def page_groups(long_layers, short_layers, state_layers, page_layers):
+    """Groups of layers, each with blocks of its own."""
+    full = math.ceil(long_layers / page_layers)
+    return full + math.ceil(short_layers / page_layers) + math.ceil(state_layers / page_layers)
+
+
+@metric("B")
+def page_size(page_tokens, page_layers, layer_kv_size, stage_share):
+    """Bytes of a block on one GPU.
+
+    tokens of a block x layers of a group x KV bytes of a token in one.
+    """
+    return page_tokens * page_layers * stage_share * layer_kv_size
 
 
 @metric("1")
@@ -51,8 +82,8 @@ def sequence_pages(
     context,
     page_tokens,
     page_layers,
-    full_layers,
-    windowed_layers,
+    long_layers,
+    short_layers,
     state_layers,
     kv_window,
     max_batched_tokens,
@@ -60,50 +91,30 @@ def sequence_pages(
 ):
     """Blocks that a sequence takes at the context.
 
-    Per group of full layers ceil(context / block), of windowed layers at most those of a window
-    and one step and one more, of layers with constant state the pages of state.
+    Per group of full layers ceil(context / block), of windowed layers those of a window and one
+    step, no more than the context, and one more, of layers with constant state the pages of state.
     """
     long = math.ceil(context / page_tokens)
-    window = math.ceil((kv_window - TOKEN + max_batched_tokens) / page_tokens) + 1
-    groups = math.ceil(full_layers / page_layers)
-    sliding = math.ceil(windowed_layers / page_layers)
+    short = math.ceil(min(kv_window - TOKEN + max_batched_tokens, context) / page_tokens) + 1
+    groups = math.ceil(long_layers / page_layers)
+    sliding = math.ceil(short_layers / page_layers)
     states = math.ceil(state_layers / page_layers)
-    return groups * long + sliding * min(long, window) + states * min(long, state_copies)
+    return groups * long + sliding * short + states * min(long, state_copies)
 
 
 @metric("B")
-def sequence_memory(
-    kv_memory,
-    rank_batch,
-    block_size,
-    sequence_pages,
-    page_tokens,
-    page_layers,
-    layer_kv_size,
-    stage_share,
-):
+def sequence_memory(kv_memory, rank_batch, block_size, sequence_pages, page_size):
     """Bytes of the pool that a sequence takes at the context, on one GPU.
 
     Its blocks; its bytes alone where the runtime has no blocks.
     """
-    if block_size <= TOKEN:
-        return kv_memory / rank_batch
-    return sequence_pages * page_tokens * page_layers * stage_share * layer_kv_size
+    return kv_memory / rank_batch if block_size <= TOKEN else sequence_pages * page_size
 
 
-@metric("1")
-def concurrent_sequences(kv_budget, sequence_memory, data_degree):
-    """Sequences of the context that the pools of all data ranks hold.
+@metric("B")
+def pool_memory(kv_memory, rank_batch, block_size, sequence_memory):
+    """KV pool that the batch takes at the context, on one GPU.
 
-    data degree x KV budget / bytes of one; 0 where there is no room.
+    sequences x bytes of one.
     """
-    return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN
-
-
-@metric("token")
-def kv_capacity(concurrent_sequences, context):
-    """Tokens that the pools of all data ranks hold, in sequences of the context.
-
-    sequences x context; of a model with windows or state it grows with the context.
-    """
-    return concurrent_sequences * context
+    return kv_memory if block_size <= TOKEN else rank_batch * sequence_memory

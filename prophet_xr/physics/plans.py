@@ -67,9 +67,16 @@ def stage_share(n_layers, pipeline_degree):
 
 
 @metric("1")
-def stage_moe_layers(n_layers, moe_layers, moe_interval, stage_share):
-    """Layers with experts in the largest stage."""
-    return min(moe_layers, math.ceil(round(stage_share * n_layers) / moe_interval))
+def stage_moe_layers(n_layers, moe_layers, moe_interval, first_moe_layer, pipeline_degree):
+    """Layers with experts in the stage that has most of them.
+
+    The first stage has the dense layers that come first; the last is never the longer, so that
+    of two stages only the first may be.
+    """
+    first = math.ceil(n_layers / pipeline_degree) - first_moe_layer
+    longest = n_layers - 1.0 if pipeline_degree == 2.0 else n_layers
+    later = math.ceil(longest / pipeline_degree) if pipeline_degree > 1.0 else 0.0
+    return min(moe_layers, math.ceil(max(first, later) / moe_interval))
 
 
 # --- Sequences -------------------------------------------------------------------------------

@@ -4,6 +4,27 @@ import math
 
 from prophet_xr.registry import metric
 
+PER_TOKEN = 1.0  # parameter x token / element: a matrix makes one KV element of a token
+
+
+@metric("1")
+def kv_share(kv_heads, tensor_degree, tensor_share):
+    """Share of a layer's KV heads on one GPU.
+
+    1 / min(tensor degree, KV heads): ranks divide the heads and repeat what cannot be divided, as
+    the latent of MLA.
+    """
+    return tensor_share * max(1.0, tensor_degree / kv_heads)
+
+
+@metric("parameter")
+def kv_projections(hidden_size, kv_full, kv_windowed):
+    """Parameters that make K and V, or the latent of MLA.
+
+    hidden size x KV elements of a token.
+    """
+    return hidden_size * (kv_full + kv_windowed) * PER_TOKEN
+
 
 @metric("B")
 def layer_memory(
@@ -20,26 +41,23 @@ def layer_memory(
     state_space_width,
     norm_parameters,
     norm_width,
+    kv_projections,
+    kv_share,
     tensor_share,
     shared_copies,
 ):
     """Fixed weights of all layers on one tensor rank.
 
-    Each component in its width; routers, norms and the down-projections of latent attention whole
-    on every rank, the rest shared, shared experts as the runtime does.
+    Each component in its width; routers, norms and the query's down-projection of MLA whole on
+    every rank, K and V as their heads are shared, shared experts as the runtime does.
     """
     shared_share = shared_copies + (1.0 - shared_copies) * tensor_share
-    divided = (
-        (attention_parameters - replicated_parameters) * attention_width
-        + dense_parameters * dense_width
-        + state_space_parameters * state_space_width
-    )
-    whole = (
-        router_parameters * router_width
-        + replicated_parameters * attention_width
-        + norm_parameters * norm_width
-    )
-    return divided * tensor_share + whole + shared_parameters * shared_width * shared_share
+    divided = attention_parameters - replicated_parameters - kv_projections
+    attention = divided * tensor_share + kv_projections * kv_share + replicated_parameters
+    others = dense_parameters * dense_width + state_space_parameters * state_space_width
+    whole = router_parameters * router_width + norm_parameters * norm_width
+    shared = shared_parameters * shared_width * shared_share
+    return attention * attention_width + others * tensor_share + whole + shared
 
 
 @metric("B")

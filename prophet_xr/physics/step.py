@@ -5,6 +5,8 @@ Of a plan: by the busiest GPU of each stage, the stages one after another.
 
 from prophet_xr.registry import metric
 
+EXPERT = 1.0  # unit of a plain count below
+
 
 @metric("FLOP / element")
 def attention_load(attention_reuse, micro_share, tensor_share):
@@ -18,6 +20,8 @@ def rank_active_parameters(
     lookup_parameters,
     encoder_parameters,
     replicated_parameters,
+    kv_projections,
+    kv_share,
     tensor_share,
     decode_moe_layers,
     top_k,
@@ -30,10 +34,11 @@ def rank_active_parameters(
     (fixed + layers x top-k x parameters of one expert) / tensor degree, where expert ranks share
     all tokens as they share all experts; what every rank holds is passed on each.
     """
+    whole = replicated_parameters + kv_projections * (kv_share - tensor_share)
     fixed = fixed_parameters - lookup_parameters - encoder_parameters - replicated_parameters
     uneven = imbalance if expert_degree > 1 else 1.0
     routed = uneven * decode_moe_layers * top_k * expert_parameters
-    return (fixed + routed) * tensor_share + replicated_parameters
+    return (fixed + routed) * tensor_share + whole
 
 
 @metric("FLOP")
@@ -49,9 +54,10 @@ def step_flops(micro_batch, tokens, rank_active_parameters, kv_elements, attenti
 def rank_unique_experts(unique_experts, expert_share, rank_experts):
     """Distinct experts of a layer that one GPU reads in a step.
 
-    U x share of the busiest expert rank, at most what the rank holds.
+    U x share of the busiest expert rank, at most what the rank holds; at least one, since a layer
+    ends with the rank that has one.
     """
-    own = unique_experts * expert_share
+    own = max(unique_experts * expert_share, min(unique_experts, EXPERT))
     return rank_experts if own > rank_experts else own
 
 

@@ -5,16 +5,18 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr import pareto
+from prophet_xr import catalogue, pareto
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
+from prophet_xr.planning import USUAL
 from prophet_xr.provenance import provenance
 from prophet_xr.queries.names import Names, dims_of, flag, label, left, listed
 from prophet_xr.queries.summary import tallies
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Plan, planned
 
+PLAN = "plan"
 SCREEN = 32  # rows of a front that a slab is compared with before it is sorted
 
 
@@ -198,3 +200,39 @@ def cheapest(
     result["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
     result["count"] = (found.dims, found.places[0], {"long_name": f"Cells that meet {where}"})
     return result.assign_attrs(provenance())
+
+
+def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
+    """Find the smallest plan that will do.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns; its plans if ``plan`` is a dim, else the usual ones of 1 to 64 GPUs
+        (tensor ranks, then stages; data and expert ranks).
+    where
+        The flag of the plans that will do.
+
+    Returns
+    -------
+    xr.Dataset
+        ``min_gpus``, NaN where no plan will do; ``plan``, its label; ``count``, how many will do.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, and for an unknown flag.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> data = px.inputs(model="deepseek-v3-671b", precision="fp8", gpu="H200", batch=1,
+    ...                  context=8192, runtime="vllm")
+    >>> found = px.min_gpus(data).sel(policy="baseline")
+    >>> int(found.min_gpus), found["plan"].item()
+    (8, 'tp8')
+    """
+    if PLAN not in data.dims:
+        usual = catalogue.rows(PLAN, "verified", USUAL, {})
+        data = data.drop_vars([PLAN, *usual.data_vars], errors="ignore").merge(usual)
+    return cheapest(data, PLAN, cost="n_gpus", where=where).rename(cost="min_gpus")

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from prophet_xr.registry import QUANTITIES
 from prophet_xr.tables import markdown
 from prophet_xr.validation import engines
 
@@ -11,14 +12,15 @@ ASKED = ("model", "gpu", "plan", "precision", "kv_precision", "runtime", "contex
 
 def sections() -> list[str]:
     """Sections on memory, on exchange between GPUs, and on decode steps of large systems."""
-    frame = engines.memory()
+    frame, pools = engines.memory(), engines.pools()
     return [
         "## Serving engines: predicted against logged",
         "GiB (2^30 B) per GPU. Each row is one log; its inputs are what the log states, and what "
         "it does not state is the catalogue's. No constant is set by row, but the fits named in "
-        "`data/runtime.toml`.",
+        "`data/runtime.toml`. Rows h01 and up were found after the formulas were written: nothing "
+        "is fitted to them. `prophet-xr fit` and `px.sweep` take the same inputs.",
         *_weights(frame),
-        *_tokens(frame),
+        *_tokens(pools),
         *_budgets(frame),
         "### Left out, and why",
         markdown(engines.left_out()),
@@ -30,8 +32,15 @@ def sections() -> list[str]:
 def _setting(given: dict) -> str:
     """The configuration of a row, in a few words."""
     labels = [str(given[n]) for n in ("plan", "precision", "runtime") if n in given]
-    others = [f"{n} {v:g}" for n, v in given.items() if n not in ASKED]
-    return ", ".join([*labels, *others])
+    cache = [f"{given['kv_precision']} KV cache"] if "kv_precision" in given else []
+    return ", ".join([*labels, *cache, *(_asked(n, v) for n, v in given.items() if n not in ASKED)])
+
+
+def _asked(name: str, value: float) -> str:
+    title = name.replace("_", " ")
+    if QUANTITIES[name].units == "B" and value:
+        return f"{title} {value / engines.GIB:.4g} GiB"
+    return f"{title} {value:,.9g}"
 
 
 def spread(ratio: pd.Series) -> tuple[float, float]:
@@ -39,9 +48,21 @@ def spread(ratio: pd.Series) -> tuple[float, float]:
     return ratio.median(), 100 * (ratio - 1).abs().quantile(0.9, interpolation="higher")
 
 
+def _summary(frame: pd.DataFrame, ratio: str) -> str:
+    """Say how far the rows of a table are, all of them and the held-out ones."""
+    parts = []
+    for title, rows in (("all", frame), ("held out", frame[frame.held])):
+        middle, nine = spread(rows[ratio])
+        worst = (rows[ratio] - 1).abs()
+        parts.append(
+            f"{title} ({len(rows)}): median ratio {middle:.4f}, nine in ten within {nine:.2f} %, "
+            f"worst {100 * worst.max():.1f} % ({rows.row[worst.idxmax()]})"
+        )
+    return "; ".join(parts) + "."
+
+
 def _weights(frame: pd.DataFrame) -> list[str]:
     rows = frame.dropna(subset=["weights_ratio"])
-    middle, nine = spread(rows.weights_ratio)
     table = pd.DataFrame(
         {
             "row": rows.row,
@@ -49,49 +70,70 @@ def _weights(frame: pd.DataFrame) -> list[str]:
             "engine": rows.engine,
             "inputs": rows.inputs.map(_setting),
             "logged": rows.weights,
-            "predicted": rows.weights * rows.weights_ratio,
-            "ratio": rows.weights_ratio.round(4),
+            "predicted": rows.weights_predicted,
+            "off by %": _percent(rows.weights_ratio),
         }
     )
     return [
         "### Weights",
-        f"{len(rows)} rows: median ratio {middle:.4f}; nine in ten within {nine:.1f} %; worst "
-        f"{100 * (rows.weights_ratio - 1).abs().max():.1f} % "
-        f"({rows.row[(rows.weights_ratio - 1).abs().idxmax()]}).",
+        f"Rows, {_summary(rows, 'weights_ratio')}",
         markdown(table),
         "Vision towers are not counted: Llama-4-Scout and Maverick come out low by theirs, "
-        "Maverick by more than that, which its log does not explain.",
+        "Maverick by more than that. Its engine ran on MI300A, where some releases pad every row "
+        "of a weight; the log does not say whether this one did.",
     ]
 
 
-def _tokens(frame: pd.DataFrame) -> list[str]:
-    rows = frame.dropna(subset=["kv_ratio"])
-    middle, nine = spread(rows.kv_ratio)
-    table = rows[["row", "model", "logged", "holds", "kv_ratio"]].rename(
-        columns={"holds": "predicted", "kv_ratio": "ratio"}
+def _percent(ratio: pd.Series) -> list[str]:
+    return [f"{100 * (r - 1):+.2f}" for r in ratio]
+
+
+def _tokens(rows: pd.DataFrame) -> list[str]:
+    table = pd.DataFrame(
+        {
+            "row": rows.row,
+            "model": rows.model,
+            "inputs": rows.inputs.map(_setting),
+            "of": rows.what,
+            "logged": rows.logged,
+            "predicted": rows.holds,
+            "off by %": _percent(rows.ratio),
+        }
     )
     return [
         "### What a KV pool holds",
-        "The logged pool over the predicted bytes of a token, against the logged tokens; of models "
-        "with constant state or windows sequences of the asked context, by pages, against the "
-        f"logged concurrency. {len(rows)} rows: median ratio {middle:.4f}; nine in ten within "
-        f"{nine:.2f} %.",
-        markdown(table.assign(ratio=table.ratio.round(4))),
+        "What the logged bytes hold by the formulas, against what the log counts: tokens, and of "
+        "models with constant state or windows also sequences of the asked context. Their tokens "
+        "are `block_capacity` up to vLLM 0.17 and `kv_capacity` since 0.20. Comparisons, "
+        + _summary(rows, "ratio"),
+        markdown(table),
     ]
 
 
 def _budgets(frame: pd.DataFrame) -> list[str]:
     rows = frame.dropna(subset=["kv"])
     off = rows.kv_predicted - rows.kv
-    table = rows[["row", "model", "usable", "kv", "kv_predicted"]].rename(
-        columns={"kv": "logged", "kv_predicted": "predicted"}
+    table = pd.DataFrame(
+        {
+            "row": rows.row,
+            "model": rows.model,
+            "inputs": rows.inputs.map(_setting),
+            "card": rows.usable,
+            "logged": rows.kv,
+            "predicted": rows.kv_predicted,
+            "off by GiB": [f"{d:+.2f}" for d in off],
+            "% of the card": [f"{d:+.1f}" for d in 100 * off / rows.usable],
+        }
     )
     return [
         "### Room for the KV cache",
-        "Rows whose log states the budget: utilization, tokens of a step and sequences (of r18 to "
-        "r20 the sequences are not stated; 256 are assumed, since the sampler of the default 1,024 "
-        f"alone would exceed what was measured). Off by {off.abs().max():.2f} GiB at most.",
-        markdown(table.assign(off=off, inputs=rows.inputs.map(_setting))),
+        "Rows whose log states the budget: utilization, tokens of a step and sequences, stated or "
+        "the engine's defaults for the card. Of r18 to r20 the sequences are not stated; 256 are "
+        "assumed, since the default of 1,024 would take more for the sampler alone than all that "
+        "was measured. Where a log has tokens but no bytes (r24), logged is what they take. Graph "
+        "memory 0: before 0.20, or switched off, CUDA graphs are not in the "
+        f"budget. Off by {off.abs().max():.2f} GiB at most.",
+        markdown(table),
     ]
 
 
@@ -115,10 +157,24 @@ def _decode() -> list[str]:
     frame = engines.decode()
     return [
         "### Decode steps with expert parallelism",
-        "DeepSeek-V3 in FP8 [ms]; uniform routing, experts spread evenly, memory and exchange in "
-        "series. All come out low: the datasheet's memory rate, no kernel launches, no imbalance. "
-        "These systems overlap two micro-batches and still take longer than the sum. Where the "
-        "exchange is far from the low-latency kernels' own 128 tokens a rank (256 in the third "
-        "row), it is extrapolated.",
+        "DeepSeek-V3 in FP8 [ms]; uniform routing, experts spread evenly, exchange in series with "
+        "the larger of memory and arithmetic. Measured exchange: DeepEP's kernels at the nearest "
+        f"number of ranks, scaled from their {engines.LOW_LATENCY} tokens a rank; measured all "
+        "else: the step less that.",
         markdown(frame),
+        "\n".join(_blame(row) for _, row in frame.iterrows()),
+        "All else comes out low because it is at the datasheet's memory rate, without kernel "
+        "launches and with even ranks; arithmetic stands at the 16-bit rate, which FP8 kernels "
+        "beat. The systems overlap two micro-batches and still take longer than the sum.",
     ]
+
+
+def _blame(row: pd.Series) -> str:
+    """Which part of a step is mispredicted, and by how much."""
+    lacks = {n: row[f"{n}, measured"] - row[f"{n}, predicted"] for n in ("exchange", "all else")}
+    total = row.measured - row.predicted
+    most = max(lacks, key=lambda n: abs(lacks[n]))
+    return (
+        f"- {row.system}: {100 * (row.ratio - 1):+.0f} %, {total:.1f} ms short, of them "
+        f"{lacks['exchange']:.1f} in exchange, {lacks['all else']:.1f} in all else; mostly {most}."
+    )

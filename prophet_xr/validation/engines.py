@@ -1,6 +1,7 @@
 """Memory that serving engines log, and decode steps of large systems: predicted and measured."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 import xarray as xr
@@ -12,10 +13,18 @@ from prophet_xr.validation.measured import folder, read
 
 GIB = 2**30
 MEMORY = (
-    *("fixed_memory", "expert_memory", "kv_per_token", "kv_budget"),
-    *("concurrent_sequences", "kv_capacity", "sequence_memory"),
+    *("fixed_memory", "expert_memory", "kv_per_token", "kv_budget", "table_memory"),
+    *("page_size", "page_tokens", "page_groups", "sequence_pages"),
 )
-STEP = ("step_time", "memory_time", "compute_time", "communication_time", "fixed_time")
+STEP = ("step_time", "memory_time", "compute_time", "communication_time", "exchanges", "rank_batch")
+SHOWN = {
+    **{
+        (False, False): "shows neither bytes nor tokens",
+        (True, True): "no pool: less than nothing",
+    },
+    **{(True, False): "shows bytes but no tokens", (False, True): "shows tokens but no bytes"},
+}
+LOW_LATENCY = 128  # tokens of a rank for which DeepEP's kernels were timed
 
 
 def rows() -> list[dict]:
@@ -36,60 +45,87 @@ def cell(given: Mapping[str, object], names: tuple[str, ...]) -> xr.Dataset:
 
 
 def memory() -> pd.DataFrame:
-    """Rows in scope: weights, bytes per token and room for the KV cache, with their ratios.
-
-    Sequences of the asked context are compared where layers keep unlike numbers of tokens, bytes
-    per token elsewhere: there a log's tokens have one meaning.
-    """
+    """Rows in scope: weights, and room for the KV cache, logged and predicted [GiB]."""
     found = []
     for row in rows():
         if "inputs" not in row:
             continue
         made = cell(row["inputs"], MEMORY)
-        line = {
-            "row": row["id"],
-            "model": row["model"],
-            "engine": f"{row['engine']} {row['version']}",
-            "inputs": row["inputs"],
-            "usable": made.usable_memory.item() / GIB,
-        }
+        line = {**_about(row), "usable": made.usable_memory.item() / GIB}
         if row["weights_gib"] and "weights_out" not in row:
             weights = (made.fixed_memory + made.expert_memory).item() / GIB
-            line |= {"weights": row["weights_gib"], "weights_ratio": weights / row["weights_gib"]}
-        if row["kv_gib"] and "kv_out" not in row and row["kv_gib"] > 0:
-            line |= _tokens(row, made)
+            line |= {"weights": row["weights_gib"], "weights_predicted": weights}
         if row.get("budget"):
-            line |= {"kv": row["kv_gib"], "kv_predicted": made.kv_budget.item() / GIB}
+            logged = row["kv_gib"] or row["tokens"] * made.kv_per_token.item() / GIB
+            line |= {"kv": logged, "kv_predicted": made.kv_budget.item() / GIB}
         found.append(line)
-    return pd.DataFrame(found)
+    frame = pd.DataFrame(found)
+    return frame.assign(weights_ratio=frame.weights_predicted / frame.weights)
 
 
-def _tokens(row: Mapping, made: xr.Dataset) -> dict[str, float]:
-    """What the logged pool holds, by tokens or by sequences, predicted over logged."""
-    pool = row["kv_gib"] * GIB
-    if made.state_layers.item() or made.windowed_layers.item():
-        if not row["concurrency"]:
-            return {}
-        holds = pool / made.sequence_memory.item()
-        return {
-            "logged": row["concurrency"],
-            "holds": holds,
-            "kv_ratio": holds / row["concurrency"],
-        }
-    if not row["tokens"]:
-        return {}
-    holds = pool / made.kv_per_token.item()
-    return {"logged": row["tokens"], "holds": holds, "kv_ratio": holds / row["tokens"]}
+def _about(row: Mapping) -> dict:
+    engine = f"{row['engine']} {row['version']}"
+    own = {"row": row["id"], "model": row["model"], "engine": engine, "inputs": row["inputs"]}
+    return {**own, "held": bool(row.get("held"))}
+
+
+def pools() -> pd.DataFrame:
+    """What the logged KV pools hold, in tokens or in sequences, logged and predicted."""
+    found = []
+    for row in rows():
+        if "inputs" in row and "kv_out" not in row and _pool(row):
+            made = cell(row["inputs"], MEMORY)
+            for what, logged, holds in _holds(row, made):
+                found.append({**_about(row), "what": what, "logged": logged, "holds": holds})
+    frame = pd.DataFrame(found)
+    return frame.assign(ratio=frame.holds / frame.logged)
+
+
+def _pool(row: Mapping) -> float:
+    """Logged KV pool [GiB], 0 where a log has none, or nothing to compare it with."""
+    known = row["tokens"] or row["concurrency"]
+    return max(0.0, row["kv_gib"] or row.get("drop_gib") or 0.0) if known else 0.0
+
+
+def _holds(row: Mapping, made: xr.Dataset) -> Iterator[tuple[str, float, float]]:
+    """Numbers of a log that count its pool, each with what the pool holds by the formulas.
+
+    Where a log has tokens of a hybrid, it is their definition that ``by_groups`` tells.
+    """
+    pool = _pool(row) * GIB
+    if "drop_gib" in row:
+        pool -= made.table_memory.item()
+    if made.block_size.item() <= 1:
+        yield "tokens", row["tokens"], pool / made.kv_per_token.item()
+        return
+    pages, groups = pool // made.page_size.item(), made.page_groups.item()
+    at_once = pages / made.sequence_pages.item()
+    if row["tokens"] and (row.get("by_groups") or groups == 1):
+        yield "tokens", row["tokens"], pages // groups * made.page_tokens.item()
+    elif row["tokens"]:
+        yield "tokens", row["tokens"], at_once * made.context.item()
+    if row["concurrency"] and groups > 1:
+        yield "sequences", row["concurrency"], at_once
 
 
 def left_out() -> pd.DataFrame:
     """Rows, and parts of rows, that are not compared, with the reason."""
     lines = []
     for row in rows():
-        for key, part in (("out", "all"), ("weights_out", "weights"), ("kv_out", "KV cache")):
-            if key in row:
-                lines.append([row["id"], row["model"], part, row[key]])
+        for part, why in _reasons(row).items():
+            lines.append([row["id"], row["model"], part, why])
     return pd.DataFrame(lines, columns=["row", "model", "not compared", "why"])
+
+
+def _reasons(row: Mapping) -> dict[str, str]:
+    if "out" in row:
+        return {"all": row["out"]}
+    found = {}
+    if "weights_out" in row or not row["weights_gib"]:
+        found["weights"] = row.get("weights_out", "not in what the log shows")
+    if "kv_out" in row or not _pool(row):
+        found["KV cache"] = row.get("kv_out", SHOWN[bool(row["kv_gib"]), bool(row["tokens"])])
+    return found
 
 
 def exchanges() -> pd.DataFrame:
@@ -128,26 +164,41 @@ def collectives() -> pd.DataFrame:
 
 
 def decode() -> pd.DataFrame:
-    """Decode steps with expert parallelism [ms], by part, and predicted over measured."""
+    """Decode steps with expert parallelism [ms], predicted and measured, and by which part.
+
+    Measured exchange is that of DeepEP's kernels at the nearest number of ranks, by tokens of a
+    rank and layers; what is left of the measured step is all else.
+    """
     lines = []
     for row in read("multi_gpu")["decode"]:
         names = ("gpu", "plan", "batch", "context", "redundant_experts")
         given = {n: row[n] for n in names} | {"model": "deepseek-v3-671b", "precision": "fp8"}
         made = cell(given, STEP)
-        parts = [
-            1e3 * made[n].item() for n in ("memory_time", "compute_time", "communication_time")
-        ]
-        total = 1e3 * made.step_time.item()
-        measured = row["measured_ms"]
-        lines.append([row["name"], measured, total, *parts, total / measured, row["source"]])
-    heads = [
-        "system",
-        "measured",
-        "predicted",
-        "memory",
-        "arithmetic",
-        "exchange",
-        "ratio",
-        "source",
-    ]
-    return pd.DataFrame(lines, columns=heads)
+        total, exchange = (1e3 * made[n].item() for n in ("step_time", "communication_time"))
+        kernels = _kernels(made)
+        rest, left = total - exchange, row["measured_ms"] - kernels
+        lines.append(
+            {
+                "system": row["name"],
+                "measured": row["measured_ms"],
+                "predicted": total,
+                "ratio": total / row["measured_ms"],
+                "exchange, measured": kernels,
+                "exchange, predicted": exchange,
+                "all else, measured": left,
+                "all else, predicted": rest,
+                "of it memory": 1e3 * made.memory_time.item(),
+                "arithmetic": 1e3 * made.compute_time.item(),
+                "source": row["source"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _kernels(made: xr.Dataset) -> float:
+    """Exchange of a step by the measured kernels [ms]."""
+    ranks = made.expert_degree.item()
+    timed = read("multi_gpu")["deepep_low_latency"]
+    nearest = min(timed, key=lambda row: abs(math.log(row["ep"] / ranks)))
+    both = 1e-3 * (nearest["dispatch_us"] + nearest["combine_us"])
+    return made.exchanges.item() * both * made.rank_batch.item() / LOW_LATENCY
