@@ -88,11 +88,11 @@ class Part:
     def line(self, axis: str) -> float:
         """Squares of the means along an axis, summed over the others."""
         total, count = self.given(d for d in self.dims if d != axis)
-        squares = total * total
-        if isinstance(count, float):
+        squares = total * total  # where none counts it is 0
+        if isinstance(count, np.ndarray):
+            np.divide(squares, count, where=count > 0, out=squares)
+        elif count > 0:
             squares /= count
-        else:
-            np.divide(squares, count, where=count > 0, out=squares)  # where none counts it is 0
         return self.sum(squares, tuple(d for d in self.dims if d != axis))
 
     def sum(self, values: np.ndarray, dims: Dims) -> float:
@@ -111,6 +111,7 @@ def _along(values: np.ndarray, at: int, weights: np.ndarray) -> np.ndarray:
     return (weights @ rows).reshape(*shape[:at], *shape[at + 1 :])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # cells too large come out infinite
 def gather(weights: Weights, slabs: Slabs, fill: float | None, pairs: bool) -> Sums:
     """Sum a grid up, in as many passes as it takes to see every axis whole.
 
