@@ -16,8 +16,9 @@ from prophet_xr.uncertainty.breakeven import (
     hit_rate_of_target,
 )
 from prophet_xr.uncertainty.conclusions import ranking, robustness
+from prophet_xr.uncertainty.draws import draws
 from prophet_xr.uncertainty.local import elasticities, one_at_a_time
-from prophet_xr.uncertainty.priors import Prior, draws, known, prior
+from prophet_xr.uncertainty.priors import Prior, known, prior
 from prophet_xr.uncertainty.quadrature import on_grid
 from prophet_xr.uncertainty.sampled import estimate, sampled
 from prophet_xr.uncertainty.variance import sobol, sobol_sweep

@@ -137,9 +137,10 @@ def test_laws_of_indices(values, data):
     np.testing.assert_allclose(brute(values, list(ones.values())), [first, total], atol=1e-9)
 
 
+@pytest.mark.parametrize("cells", [60, 200, anova.CELLS])  # streamed, swept in parts, in one
 @pytest.mark.parametrize("where", ["", "fits"])
-def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, monkeypatch):
-    monkeypatch.setattr(anova, "CELLS", 60)
+def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, cells, monkeypatch):
+    monkeypatch.setattr(anova, "CELLS", cells)
     over = ["policy", "model", "gpu", "batch", "hit_rate", "dedup_exponent"]
     cube = px.sweep(random_inputs, ["step_time", "fits"])
     values = cube.step_time.where(cube.fits) if where else cube.step_time

@@ -10,7 +10,7 @@ from prophet_xr.quantiles import exact
 from prophet_xr.queries.summary import summarize
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty import door
-from prophet_xr.uncertainty.priors import DRAW
+from prophet_xr.uncertainty.draws import DRAW
 
 Names = str | Iterable[str]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

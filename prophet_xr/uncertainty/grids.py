@@ -8,7 +8,8 @@ from prophet_xr.grid import inputs, sweep
 from prophet_xr.ladder import rungs, stacked
 from prophet_xr.reduce import extension
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty.priors import Prior, draws, known, prior
+from prophet_xr.uncertainty.draws import draws
+from prophet_xr.uncertainty.priors import Prior, known, prior
 
 EXPONENTS = [0.85, 0.9, 0.932, 0.939, 1.0]
 ACTIVATIONS = [0.75, 1.0, 1.25]

@@ -8,7 +8,8 @@ import xarray as xr
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, needed
 from prophet_xr.uncertainty import door
-from prophet_xr.uncertainty.priors import Prior, Priors, checked, replaced
+from prophet_xr.uncertainty.draws import checked, replaced
+from prophet_xr.uncertainty.priors import Prior, Priors
 from prophet_xr.uncertainty.variance import sobol_sweep
 
 CELLS, MOST = 2e7, 64  # of a grid, and of one input

@@ -16,7 +16,8 @@ from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 from prophet_xr.uncertainty import door
-from prophet_xr.uncertainty.priors import DRAW, SEED, Priors, checked, place
+from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
+from prophet_xr.uncertainty.priors import Priors
 from prophet_xr.uncertainty.variance import REASONS
 
 Evaluate = Callable[[np.ndarray], np.ndarray]

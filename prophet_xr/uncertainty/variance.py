@@ -1,6 +1,6 @@
 """Sobol indices, exact on a grid: variances of conditional means of the cells themselves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -8,13 +8,12 @@ import xarray as xr
 
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
 from prophet_xr.provenance import provenance
 from prophet_xr.queries.names import dims_of, flag, listed
 from prophet_xr.registry import POLICY, QUANTITIES
-from prophet_xr.slabs import Plan, planned
-from prophet_xr.uncertainty import anova, door
+from prophet_xr.slabs import planned
+from prophet_xr.uncertainty import anova, cells, door
 
 DROP = "drop"
 REASONS = ("answered", "no_cell_counts", "no_variance")
@@ -123,41 +122,17 @@ def sobol_sweep(
     natural = {*plan.dims[name], *(plan.dims[where] if where else ())}
     felt = [d for d in plan.order if d in natural and d in axes]
     kept = [d for d in plan.order if d in natural and d in data.dims and d not in axes]
-    found = []
-    for at in np.ndindex(*(data.sizes[d] for d in kept)):
-        cell = data.isel(dict(zip(kept, at, strict=True)))
-        one = _Swept(planned(cell, [name], (), where), name, where, tuple(felt))
-        own = {d: scaled[d] for d in felt}
-        found.append(anova.gather(own, one.slabs, fill, second_order))
+    own = {d: scaled[d] for d in felt}
+    gathered = {
+        at: anova.gather(own, slabs, fill, second_order)
+        for at, slabs in cells.of_each(data, name, where, kept, felt)
+    }
+    found = [gathered[at] for at in np.ndindex(*(data.sizes[d] for d in kept))]
     result, q = _labelled(found, data, kept, axes, felt), QUANTITIES[name]
     result["mean"].attrs = {"long_name": f"{q.long_name}: mean", "units": q.units}
     units = q.units if q.units == "1" else f"({q.units})^2"
     result["variance"].attrs = {"long_name": f"{q.long_name}: variance", "units": units}
     return result
-
-
-class _Swept:
-    """Slabs of a metric, evaluated when they are asked for."""
-
-    def __init__(self, plan: Plan, name: str, where: str, felt: Dims) -> None:
-        self.plan, self.name, self.where, self.felt = plan, name, where, felt
-        asked = plan.asked.tolist()
-        span = slice(asked[0], asked[0] + len(asked))
-        self.single = span if asked == list(range(span.start, span.stop)) else None
-
-    def slabs(self, uncut: list[str]) -> Iterator[tuple[anova.Slab, np.ndarray]]:
-        plan = self.plan
-        for slab in plan.slabs(uncut, [plan.order]):
-            if any(slab[d].start for d in plan.order if d not in (*self.felt, POLICY)):
-                continue  # the same numbers as in the first slab of those dims
-            if self.where or self.single is None:
-                cells = plan.cells(slab, [self.name], self.where)[self.name]
-            else:  # without a copy
-                cells = xr.Variable(plan.dims[self.name], plan.run(slab)[0][self.name])
-                cells = cells.isel({POLICY: self.single}) if POLICY in cells.dims else cells
-            rest = {d: 0 for d in cells.dims if d not in self.felt}
-            table = cells.isel(rest).transpose(*self.felt).values
-            yield {d: slice(None) if d == POLICY else slab[d] for d in self.felt}, table
 
 
 # --- The door --------------------------------------------------------------------------------
