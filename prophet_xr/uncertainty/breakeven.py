@@ -45,13 +45,14 @@ def break_even(
     >>> round(found.batch.item(), 1), found.side.attrs["flag_meanings"].split()[found.side.item()]
     (4.4, 'crosses')
     """
+    target = door.between("target", target, -np.inf, np.inf)
     found = solve(data, metric, target, along, where=where)
     above = xr.where(found.above == found.cells, ABOVE, BELOW)
     side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
     flags = {"long_name": f"Side of {metric} = {target:g}", "units": "1"}
     flags |= {"flag_values": list(range(len(SIDES))), "flag_meanings": " ".join(SIDES)}
     made = found[[along]].assign(side=side.assign_attrs(flags))
-    return made.assign_attrs(metric=metric, target=float(target))
+    return made.assign_attrs(metric=metric, target=target)
 
 
 def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:

@@ -11,6 +11,15 @@ from prophet_xr.uncertainty.variance import sobol
 from prophet_xr.uncertainty.words import HANGS, IN_TRUTH, NEVER, ROBUST, SOLID, WRONG
 
 ASSUMPTION = "assumption"
+TITLES = {
+    "share": "Share of the space in which it holds",
+    "share_true": "Share of what is true of the space in which it holds",
+    "missing": "Share of cells without an answer",
+    "at_base": "Whether it holds as stated",
+    "verdict": "Verdict",
+    "total": "Total Sobol index of whether it holds",
+    "nearest": "Label with which the answer is another",
+}
 
 
 def robustness(
@@ -70,6 +79,9 @@ def robustness(
     found["nearest"] = (ASSUMPTION, [change.get(d, "") for d in dims])
     for dim in dims:
         found[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
+    for name, values in found.data_vars.items():
+        titled = TITLES.get(str(name), f"{TITLES['share']}, by label")
+        values.attrs = {"long_name": titled} | ({"units": "1"} if values.dtype.kind == "f" else {})
     return found.assign_coords({ASSUMPTION: dims})
 
 

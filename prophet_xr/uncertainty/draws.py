@@ -98,6 +98,7 @@ def draws(
     Examples
     --------
     >>> import prophet_xr as px
+    >>> from prophet_xr.sensitivity import prior
     >>> data = px.inputs(model="olmoe-1b-7b", gpu="H200", batch=4)
     >>> many = draws(data, {"hit_rate": prior("uniform", 0.9, 1.0)}, 64)
     >>> px.sweep(many, ["slowdown"]).slowdown.sel(policy="prophet").dims

@@ -22,6 +22,14 @@ from prophet_xr.uncertainty.variance import REASONS
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 METHODS = ("sobol", "morris", "pawn")
+TITLES = {
+    "first_order": "First-order Sobol index",
+    "total": "Total Sobol index",
+    "effect": "Mean absolute elementary effect (Morris)",
+    "spread": "Standard deviation of elementary effects (Morris)",
+    "distance": "Median Kolmogorov-Smirnov distance (PAWN)",
+    "largest_distance": "Largest Kolmogorov-Smirnov distance (PAWN)",
+}
 LEVELS, LEAST = 8, 16  # levels of a Morris grid; least blocks that an interval is made from
 SLIDES, RESAMPLES = 10, 100  # of PAWN; SALib resamples as often for the others
 
@@ -112,11 +120,19 @@ def estimate(
     result = result.assign_coords(axis=list(names))
     for name in rows[0][0]:
         array = np.array([estimates[name] for estimates, *_ in rows])
-        result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)))
-    result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape))
+        result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)), _attrs(name, values))
+    told = {"long_name": "Share of evaluations left out", "units": "1"}
+    result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape), told)
     flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
     result["reason"] = (kept, np.array([code for *_, code in rows]).reshape(shape), flags)
     return result
+
+
+def _attrs(name: str, values: xr.DataArray) -> dict[str, str]:
+    kind, half = name.removesuffix("_interval"), name.endswith("_interval")
+    units = values.attrs.get("units", "1") if kind in ("effect", "spread") else "1"
+    title = TITLES[kind]
+    return {"long_name": f"{title}: half the interval" if half else title, "units": units}
 
 
 def _design(problem: dict, method: str, count: int, seed: int) -> tuple[np.ndarray, int]:

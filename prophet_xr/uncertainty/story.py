@@ -96,7 +96,7 @@ def _why(own: Mapping[Any, Any]) -> str:
         text += "."
     if not own["nearest"]:
         return f"{text} No assumption of the space changes the answer."
-    here = "breaks" if own["at_base"] else "does not hold as stated, and is mended"
+    here = "breaks" if own["at_base"] else "does not hold as stated; it would"
     return f"{text} It {here} with {worded(own['nearest'])}."
 
 
@@ -136,13 +136,18 @@ def _global(made: Made) -> str:
     every, one = made["cells"]["every"], made["cells"]["one"]
     heads = {
         "sobol": f"**Which input matters**, every axis at once ({every:,} cells)",
-        "deployed": f"**and once {_deployed()} is chosen** ({one:,} cells)",
+        "deployed": f"**Once {_deployed()} is chosen** ({one:,} cells)",
     }
     parts = []
     for key, head in heads.items():
         lines = [f"- {_leading(metric, found)}" for metric, found in made[key].items()]
         parts.append(f"{head}, by total index:\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
+    note = (
+        "A cell that does not fit has no number. Without it the axes depend on each other (large "
+        "models go with large GPUs): an index is still a share of the variance, but the first "
+        "orders may add up to more than 1, or exceed the total of their axis."
+    )
+    return "\n\n".join([*parts, note])
 
 
 def _deployed() -> str:
@@ -152,7 +157,8 @@ def _deployed() -> str:
 def _leading(metric: str, found: xr.Dataset) -> str:
     total = found.total.sortby(found.total, ascending=False)
     best = zip(total.axis.values[:4], total.values[:4], strict=True)
-    text = f"{title(metric)}: {', '.join(f'{title(str(a))} {v:.2f}' for a, v in best)}"
+    name = title(metric)
+    text = f"{name[0].upper()}{name[1:]}: {', '.join(f'{title(str(a))} {v:.2f}' for a, v in best)}"
     text += f"; first orders add up to {found.first_order.sum().item():.2f}"
     missing = found.missing.item()
     if missing:

@@ -94,9 +94,8 @@ def _name(cube: xr.Dataset, model: str) -> str:
     return str(cube.model_name.sel(model=model).item())
 
 
-def _text(values: xr.DataArray, form: str) -> xr.DataArray:
+def _text(values: xr.DataArray, words: Mapping[int, str]) -> xr.DataArray:
     """Word labels that are numbers."""
-    words = {v: form.format(v) for v in np.unique(values)}
     return values.copy(data=np.vectorize(words.get)(values.values))
 
 
@@ -125,7 +124,9 @@ def _small(cube: xr.Dataset, claims: Mapping[str, Claim]):
 def _best_count(cube: xr.Dataset, claims: Mapping[str, Claim]):
     count = int(claims["C011"].value)
     first = by_count(cube).fillna(-1.0).idxmax("experts").astype(int)
-    yield f"{count} experts is optimal", first == count, _text(first, "{} experts"), FIRST
+    sizes = pd.Series(_at(cube.n_experts, TRUE["step"]).values.astype(int)).value_counts()
+    form = {c: f"{c} experts ({sizes.get(c, 0)} of the models)" for c in np.unique(first)}
+    yield f"{count} experts is optimal", first == count, _text(first, form), FIRST
 
 
 def _savings(cube: xr.Dataset, claims: Mapping[str, Claim]):
@@ -154,7 +155,8 @@ def _best_batch(cube: xr.Dataset, claims: Mapping[str, Claim]):
     few = list(claims["C031"].batch)
     means = averages(cube, ["model", "gpu"]).fillna(0.0)
     holds = means.sel(batch=few).min("batch") > means.drop_sel(batch=few).max("batch")
-    best = _text(means.idxmax("batch").astype(int), "batch {}")
+    first = means.idxmax("batch").astype(int)
+    best = _text(first, {b: f"batch {b}" for b in np.unique(first)})
     yield f"Batch {few[0]} to {few[-1]} extends most", holds, best, FIRST
 
 
@@ -245,7 +247,7 @@ def instead(own: Conclusion) -> str:
     if flat.dtype.kind in "OUT":
         counts = pd.Series(flat).value_counts(normalize=True)
         pairs = counts.iloc[:SHOWN].items()
-        return own.what.format(", ".join(f"{name} ({share:.0%})" for name, share in pairs))
+        return own.what.format(", ".join(f"{name} in {share:.0%}" for name, share in pairs))
     flat = flat[np.isfinite(flat)]
     if not flat.size:
         return "no number exists, as no baseline fits"
