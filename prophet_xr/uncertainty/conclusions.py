@@ -1,6 +1,6 @@
 """Where a conclusion holds in the space of assumptions, what it hangs on, and what breaks it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import xarray as xr
@@ -151,8 +151,6 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     InputError
         For an unknown dim, or a base that names no cell of the space.
     """
-    from scipy.stats import kendalltau
-
     scores = door.cells(scores, "what ranking() ranks")
     if of not in scores.dims:
         raise InputError(f"{of!r} is no dimension of the scores; {door.near(of, scores.dims)}")
@@ -162,14 +160,25 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     door.labelled(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
-    tau = np.full(filled.shape[:-1], np.nan)
+    tau = np.empty(filled.shape[:-1])
     for index in np.ndindex(tau.shape):
-        row = filled.values[index]
-        if np.ptp(row) and np.ptp(at_base):
-            tau[index] = kendalltau(at_base, row)[0]
-    best = filled == filled.max(of)
-    first = (best / best.sum(of)).where(scores.notnull().any(of)).mean(rest)
+        tau[index] = kendall(at_base, filled.values[index])
     coords = {d: scores[d] for d in rest}
     found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
-    told = {"long_name": "Share of the assumptions in which it ranks first", "units": "1"}
-    return xr.Dataset({"tau": found, "first": first.assign_attrs(told)})
+    return xr.Dataset({"tau": found, "first": first(scores, of, rest)})
+
+
+def kendall(one: np.ndarray, other: np.ndarray) -> float:
+    """Kendall's tau-b of two rankings; NaN where either is all ties."""
+    signs, others = (np.sign(v[:, None] - v) for v in (one, other))
+    pairs = np.sqrt((signs**2).sum() * (others**2).sum())
+    return float((signs * others).sum() / pairs) if pairs else np.nan
+
+
+def first(scores: xr.DataArray, of: str, over: Collection[str]) -> xr.DataArray:
+    """Share of the cells along some dims in which each ranks first, ties shared."""
+    filled = scores.fillna(scores.min() - 1)
+    best = filled == filled.max(of)
+    share = (best / best.sum(of)).where(scores.notnull().any(of)).mean(over)
+    told = "Share of the assumptions in which it ranks first"
+    return share.assign_attrs(long_name=told, units="1")

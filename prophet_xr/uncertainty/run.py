@@ -15,7 +15,7 @@ from prophet_xr.grid import inputs
 from prophet_xr.offloading.grids import costs
 from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import bands, breakeven, grids, local, story, survival
-from prophet_xr.uncertainty.conclusions import ranking
+from prophet_xr.uncertainty.conclusions import first, ranking
 from prophet_xr.uncertainty.maps import FIGURES
 from prophet_xr.uncertainty.priors import known
 from prophet_xr.uncertainty.quadrature import on_grid
@@ -65,11 +65,8 @@ def _global() -> dict[str, Any]:
 def _ranking(cube: xr.Dataset) -> xr.Dataset:
     scores = survival.scores(cube)
     found = ranking(scores, "model", grids.BASE)
-    parts = [
-        ranking(scores.sel(step=[s]), "model", {**grids.BASE, "step": s}) for s in cube.step.values
-    ]
-    by_step = xr.concat([p["first"] for p in parts], cube.step)
-    return found.assign(first_by_step=by_step).assign_coords(model_name=cube.model_name)
+    each = first(scores, "model", [d for d in found.tau.dims if d != "step"])
+    return found.assign(first_by_step=each).assign_coords(model_name=cube.model_name)
 
 
 def _tornado() -> xr.Dataset:
@@ -113,7 +110,7 @@ def _priors(metric: str) -> tuple[xr.Dataset, ...]:
     """Exact on a grid of likely values, then by three methods of sampling."""
     data, own = grids.cell(metric), grids.felt(metric)
     exact = on_grid(data, metric, own, second_order=False)
-    sizes = {"sobol": 4096, "morris": 512, "pawn": 4096}
+    sizes = {"sobol": 4096, "morris": 512, "pawn": 2048}
     return exact, *(sampled(data, metric, own, how, count=n) for how, n in sizes.items())
 
 
