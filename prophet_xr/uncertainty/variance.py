@@ -206,7 +206,30 @@ def _labelled(
     for name in ("axis", "other"):
         if name in kept:
             raise InputError(f"{name!r} is the name of a kept dimension; rename it first")
-    shape, count = [data.sizes[d] for d in kept], len(axes)
+    shape = [data.sizes[d] for d in kept]
+    first, total, second, ends = _indices(found, axes, felt)
+    result = xr.Dataset(coords={d: data[d] for d in kept if d in data.coords})
+    result = result.assign_coords(axis=axes, other=axes)
+    orders = {"first_order": (first, "First-order"), "total": (total, "Total")}
+    if found and any(len(p) == 2 for p in found[0].within):
+        orders["second_order"] = second, "Second-order"
+    for name, (array, order) in orders.items():
+        dims = ["axis", "other"][: array.ndim - 1]
+        attrs = {"long_name": f"{order} Sobol index", "units": "1"}
+        result[name] = ((*kept, *dims), array.reshape(*shape, *array.shape[1:]), attrs)
+    for name, values in zip(("mean", "variance", "missing"), ends, strict=False):
+        result[name] = (tuple(kept), values.reshape(shape))
+    result["missing"].attrs = {"long_name": "Share of cells that are not finite", "units": "1"}
+    flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
+    result["reason"] = (tuple(kept), ends[3].astype(np.int64).reshape(shape), flags)
+    return result.assign_attrs(provenance())
+
+
+def _indices(
+    found: list[anova.Sums], axes: list[str], felt: Sequence[str]
+) -> tuple[np.ndarray, ...]:
+    """First, total and second orders of every kept cell, and its moments."""
+    count = len(axes)
     first, total = np.zeros((2, len(found), count))
     second = np.full((len(found), count, count), np.nan)
     ends = np.full((4, len(found)), np.nan)
@@ -215,34 +238,15 @@ def _labelled(
         if ends[3, row]:
             first[row], total[row] = np.nan, np.nan
             continue
-        at = {axes.index(d): d for d in felt}
-        for i, d in at.items():
+        for d in felt:
+            i = axes.index(d)
             first[row, i] = sums.between((d,)) / sums.variance
             total[row, i] = sums.along(d) / sums.variance
         for i, j in combinations(range(count), 2):
             pair = next((p for p in sums.within if set(p) == {axes[i], axes[j]}), None)
             closed = sums.between(pair) / sums.variance if pair else first[row, i] + first[row, j]
             second[row, i, j] = second[row, j, i] = closed - first[row, i] - first[row, j]
-    result = xr.Dataset(coords={d: data[d] for d in kept if d in data.coords})
-    result = result.assign_coords(axis=axes, other=axes)
-    variables = {"first_order": first, "total": total}
-    titles = ("First-order Sobol index", "Total Sobol index")
-    for (name, array), title in zip(variables.items(), titles, strict=True):
-        attrs = {"long_name": title, "units": "1"}
-        result[name] = ((*kept, "axis"), array.reshape(*shape, count), attrs)
-    if found and any(len(p) == 2 for p in found[0].within):
-        attrs = {"long_name": "Second-order Sobol index", "units": "1"}
-        result["second_order"] = (
-            (*kept, "axis", "other"),
-            second.reshape(*shape, count, count),
-            attrs,
-        )
-    for name, values in zip(("mean", "variance", "missing"), ends, strict=False):
-        result[name] = (tuple(kept), values.reshape(shape))
-    result["missing"].attrs = {"long_name": "Share of cells that are not finite", "units": "1"}
-    flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
-    result["reason"] = (tuple(kept), ends[3].astype(np.int64).reshape(shape), flags)
-    return result.assign_attrs(provenance())
+    return first, total, second, ends
 
 
 def _moments(sums: anova.Sums) -> tuple[float, float, float, int]:
