@@ -6,7 +6,7 @@ from .queries.extremes import cheapest, frontier, min_gpus
 from .queries.summary import summarize
 from .store import load, save
 from .stream import extend, sweep_to
-from .uncertainty.priors import draws
+from .uncertainty.draws import draws
 from .uncertainty.variance import sobol, sobol_sweep
 
 __all__ = [

@@ -1,14 +1,25 @@
-"""Sensitivity, uncertainty and robustness: the face of `prophet_xr.uncertainty`."""
+"""Sensitivity, uncertainty and robustness: the face of `prophet_xr.uncertainty`.
+
+Labelled inputs, cubes and arrays in; Datasets out.
+
+- Which input matters: `one_at_a_time`, `elasticities`; `sobol`, `sobol_sweep` and `on_grid`, exact;
+  `sampled` and `estimate`, with intervals.
+- How sure is it: `prior`, `known`, `draws`, `bands`, `probability`.
+- What survives: `robustness`, `ranking`, `break_even` and three maps of it.
+"""
 
 from prophet_xr.uncertainty.bands import bands, probability
 from prophet_xr.uncertainty.breakeven import (
     batch_of_little_savings,
+    break_even,
     exponent_of_no_fit,
     hit_rate_of_target,
 )
 from prophet_xr.uncertainty.conclusions import ranking, robustness
+from prophet_xr.uncertainty.draws import draws
 from prophet_xr.uncertainty.local import elasticities, one_at_a_time
-from prophet_xr.uncertainty.priors import Prior, draws, gridded, known, prior
+from prophet_xr.uncertainty.priors import Prior, known, prior
+from prophet_xr.uncertainty.quadrature import on_grid
 from prophet_xr.uncertainty.sampled import estimate, sampled
 from prophet_xr.uncertainty.variance import sobol, sobol_sweep
 
@@ -16,13 +27,14 @@ __all__ = [
     "Prior",
     "bands",
     "batch_of_little_savings",
+    "break_even",
     "draws",
     "elasticities",
     "estimate",
     "exponent_of_no_fit",
-    "gridded",
     "hit_rate_of_target",
     "known",
+    "on_grid",
     "one_at_a_time",
     "prior",
     "probability",

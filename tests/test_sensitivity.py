@@ -1,6 +1,5 @@
-"""Indices equal closed forms and brute force; priors, draws and conclusions do what they say."""
+"""Indices equal closed forms, brute force and samples; slopes are those of power laws."""
 
-import itertools
 import re
 
 import numpy as np
@@ -12,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
-from prophet_xr.uncertainty import anova, grids, words
-from prophet_xr.uncertainty.survival import conclusions
+from prophet_xr.uncertainty import anova, grids
+from prophet_xr.uncertainty.sampled import pawn_distances
 
 A, B = 7.0, 0.1
 ISHIGAMI = {"low": -np.pi, "high": np.pi}
@@ -138,9 +137,10 @@ def test_laws_of_indices(values, data):
     np.testing.assert_allclose(brute(values, list(ones.values())), [first, total], atol=1e-9)
 
 
+@pytest.mark.parametrize("cells", [60, 200, anova.CELLS])  # streamed, swept in parts, in one
 @pytest.mark.parametrize("where", ["", "fits"])
-def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, monkeypatch):
-    monkeypatch.setattr(anova, "CELLS", 60)
+def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, cells, monkeypatch):
+    monkeypatch.setattr(anova, "CELLS", cells)
     over = ["policy", "model", "gpu", "batch", "hit_rate", "dedup_exponent"]
     cube = px.sweep(random_inputs, ["step_time", "fits"])
     values = cube.step_time.where(cube.fits) if where else cube.step_time
@@ -173,6 +173,32 @@ def test_no_cell_and_no_variance_are_nan_with_a_reason():
     assert found.missing.values.tolist() == [1, 0, 0]
 
 
+def test_a_slice_where_nothing_fits_is_nan_with_a_reason():
+    models = ["deepseek-v3-671b", "olmoe-1b-7b"]
+    data = px.inputs(model=models, gpu="A100-80GB", batch=[1, 2], hit_rate=[0.9, 1])
+    found = px.sobol_sweep(data, "kv_extension", ["batch", "hit_rate"], where="fits")
+    meanings = found.reason.attrs["flag_meanings"].split()
+    none = found.sel(model=models[0], policy="baseline")
+    assert meanings[none.reason.item()] == "no_cell_counts"
+    assert none.total.isnull().all()
+    assert none.missing == 1
+    fits = found.sel(model=models[1], policy="prophet")
+    assert fits.total.values.tolist() == pytest.approx([1, 0])
+    alone = px.sobol_sweep(data.isel(model=0), "kv_extension", where="fits")
+    assert alone.total.isnull().all()
+
+
+def test_weights_with_labels_follow_the_labels():
+    values = xr.DataArray(
+        [[1.0, 2.0, 9.0], [3.0, 0.0, 1.0]], {"a": [0, 1], "b": [4, 2, 1]}, ("a", "b")
+    )
+    given = xr.DataArray([1.0, 2.0, 5.0], {"b": [1, 2, 4]}, "b")
+    got, want = sa.sobol(values, weights={"b": given}), sa.sobol(values, weights={"b": [5, 2, 1]})
+    xr.testing.assert_identical(got, want)
+    with pytest.raises(px.InputError, match="weights of b"):
+        sa.sobol(values, weights={"b": given.assign_coords(b=[1, 2, 3])})
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -182,6 +208,10 @@ def test_no_cell_and_no_variance_are_nan_with_a_reason():
         ({"weights": {"a": [0.0, 0.0]}}, "not all 0"),
         ({"weights": {"z": [1.0]}}, "weights of 'z', which is not varied"),
         ({"missing": "skip"}, "missing='skip'; expected 'drop' or a finite number"),
+        ({"missing": None}, "missing=None; expected 'drop' or a finite number"),
+        ({"over": ["a", "a"]}, "over holds 'a' twice"),
+        ({"weights": {"a": ["x", "y"]}}, "expected a list of finite numbers"),
+        ({"weights": [1.0, 2.0]}, "expected a mapping"),
     ],
 )
 def test_what_has_no_index_is_refused(more, message):
@@ -201,28 +231,55 @@ def test_sampling_gives_the_closed_form_within_its_interval(case):
     assert (abs(found.total - total) <= found.total_interval + 1e-9).all()
 
 
-@pytest.mark.parametrize("metric", ["slowdown", "kv_extension"])
+@pytest.mark.parametrize("metric", grids.ASKED)
 def test_grid_and_sampling_agree_for_every_continuous_input(metric):
-    names = grids.felt(metric)
-    exact = sa.sobol_sweep(grids.prior_grid(metric, 12), metric, second_order=False)
-    exact = exact.assign_coords(axis=[str(a).removesuffix("_factor") for a in exact.axis.values])
-    found = sa.sampled(grids.cell(metric), metric, sa.known(names), count=2048)
-    assert sorted(exact.axis.values) == sorted(names)
+    priors = grids.felt(metric)
+    exact = sa.on_grid(grids.cell(metric), metric, priors, second_order=False)
+    found = sa.sampled(grids.cell(metric), metric, priors, count=4096)
+    assert exact.axis.values.tolist() == found.axis.values.tolist() == list(priors)
     for kind in ("first_order", "total"):
         off = abs(found[kind] - exact[kind])
         assert (off <= found[f"{kind}_interval"] + 1e-9).all(), off.to_series()
 
 
+def test_every_continuous_axis_and_every_prior_is_compared():
+    compared = {name for metric in grids.ASKED for name in grids.felt(metric)}
+    assert compared >= {"batch", "context", "hit_rate", "dedup_exponent", *sa.known()}
+
+
+def test_distances_of_pawn_are_those_of_salib():
+    from SALib.analyze import pawn
+
+    points = np.random.default_rng(0).random((500, 3))
+    values = points[:, 0] + np.round(3 * points[:, 1])  # with ties
+    problem = {"num_vars": 3, "names": list("xyz"), "bounds": [[0, 1]] * 3}
+    want = pawn.analyze(problem, points, values, S=10)
+    got = pawn_distances(points, values)
+    np.testing.assert_allclose(np.nanmedian(got, -1), want["median"], atol=1e-12)
+    np.testing.assert_allclose(np.nanmax(got, -1), want["maximum"], atol=1e-12)
+
+
+def test_intervals_of_pawn_are_as_wide_as_repeated_estimates():
+    def distances(seed):
+        found = sa.estimate(lambda u: u[:, 0] + 0.3 * u[:, 1], ["x", "y"], "pawn", seed=seed)
+        return found.distance.values, found.distance_interval.values
+
+    repeats, intervals = (np.stack(each) for each in zip(*map(distances, range(20)), strict=True))
+    spread = 1.96 * repeats.std(0, ddof=1)
+    assert (abs(np.log(intervals.mean(0) / spread)) < np.log(2)).all()
+
+
 @pytest.mark.parametrize("method", ["sobol", "morris", "pawn"])
 def test_a_nan_never_makes_every_index_zero(method):
     def holed(u):
-        values = u[:, 0] + 0.1 * u[:, 1]
+        values = u[:, 0] * (1 + 0.3 * u[:, 1])
         values[5] = np.nan
         return values
 
     found = sa.estimate(holed, ["x", "y"], method, count=64)
     name = {"sobol": "total", "morris": "effect", "pawn": "distance"}[method]
     assert found[name].sel(axis="x") > 2 * found[name].sel(axis="y") > 0
+    assert (found[f"{name}_interval"].sel(axis="x") > 0).all()
     assert found.missing.item() == pytest.approx(1 / 64)
     none = sa.estimate(lambda u: np.full(len(u), np.nan), ["x", "y"], method, count=64)
     assert none[name].isnull().all()
@@ -230,105 +287,6 @@ def test_a_nan_never_makes_every_index_zero(method):
     flat = sa.estimate(lambda u: np.full(len(u), 3.0), ["x", "y"], method, count=64)
     assert flat[name].isnull().all()
     assert flat.reason.item() == 2
-
-
-# --- Priors and draws ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cell():
-    return px.inputs(model="olmoe-1b-7b", gpu="A100-80GB", batch=4, context=4096)
-
-
-def test_draws_follow_their_priors_and_their_correlation(cell):
-    priors = {
-        "hit_rate": sa.prior("triangular", 0.5, 0.9, 1.0),
-        "software_floor": sa.prior("lognormal", 5e-3, 0.5, high=1.0),
-        "host_link_rate": sa.prior("uniform", 0.5, 1.0, factor=True),
-        "reuse_strength": sa.prior("empirical", 0.5, 1.0, 4.0),
-    }
-    pair = ("hit_rate", "host_link_rate")
-    data = px.draws(cell, priors, 4096, correlation={pair: 0.8})
-    assert float(data.software_floor.median()) == pytest.approx(5e-3, rel=0.01)
-    assert float(np.log(data.software_floor).std()) == pytest.approx(0.5, rel=0.02)
-    assert float(data.hit_rate.mean()) == pytest.approx(0.8, rel=0.01)
-    link = data.host_link_rate / cell.host_link_rate
-    assert (float(link.min()), float(link.max())) == pytest.approx((0.5, 1.0), abs=1e-3)
-    values, counts = np.unique(data.reuse_strength, return_counts=True)
-    assert values.tolist() == [0.5, 1.0, 4.0]
-    assert np.ptp(counts) <= 4
-    from scipy.stats import spearmanr
-
-    ranked = spearmanr(*(data[n].values for n in pair)).statistic
-    pearson = 2 * np.sin(np.pi / 6 * ranked)  # of the normals behind them
-    assert pearson == pytest.approx(0.8, abs=0.02)
-    assert abs(xr.corr(data.hit_rate, data.software_floor).item()) < 0.05
-    xr.testing.assert_identical(data, px.draws(cell, priors, 4096, correlation={pair: 0.8}))
-
-
-def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
-    for own in sa.known().values():
-        assert len(own.source) > 20
-    drawn = px.draws(cell, count=64)
-    assert px.sweep(drawn, ["step_time"]).step_time.notnull().all()
-
-
-def test_empirical_priors_are_those_of_the_catalogue():
-    models = px.inputs(model=[m for m in grids_measured()])
-    for name in ("reuse_strength", "reuse_exponent"):
-        assert sorted(models[name].values) == sorted(sa.known([name])[name].numbers)
-
-
-def grids_measured():
-    from prophet_xr import specs
-
-    every = specs.read("model")
-    return every.model.values[(every.reuse_strength_status == "measured").values].tolist()
-
-
-@pytest.mark.parametrize(
-    ("name", "own", "message"),
-    [
-        ("hit_rate", ("uniform", 0.9, 1.1), "prior of hit_rate reaches from 0.9 to 1.1, outside"),
-        ("hit_rate", ("lognormal", 0.9, 0.1), "low= and high= cut it off"),
-        ("hit_rat", ("uniform", 0.9, 1.0), "prior of 'hit_rat', which is no input"),
-        ("step_time", ("uniform", 0.9, 1.0), "which is no input"),
-        ("hit_rate", ("uniform", 1.0, 0.9), "expected rising numbers"),
-        ("hit_rate", ("lognormal", 0.0, 0.1), "median and spread above 0"),
-        ("hit_rate", ("empirical", np.nan), "expected finite values"),
-        ("hit_rate", ("normal", 0.9, 0.1), "prior 'normal' is unknown"),
-    ],
-)
-def test_a_prior_that_cannot_be_is_refused(cell, name, own, message):
-    with pytest.raises(px.InputError, match=re.escape(message)):
-        px.draws(cell, {name: sa.prior(*own)}, 16)
-
-
-def test_correlations_that_cannot_be_are_refused(cell):
-    priors = sa.known(["hit_rate", "dedup_exponent", "copy_latency"])
-    pairs = list(itertools.combinations(priors, 2))
-    with pytest.raises(px.InputError, match="contradict each other"):
-        px.draws(cell, priors, 16, correlation=dict.fromkeys(pairs, -0.9))
-    with pytest.raises(px.InputError, match="which has no prior"):
-        px.draws(cell, priors, 16, correlation={("hit_rate", "batch"): 0.5})
-
-
-def test_bands_are_the_quantiles_of_the_draws():
-    data = px.inputs("published", model=["mixtral-8x7b"], gpu="A100-80GB", batch=[1, 8])
-    drawn = px.draws(data, sa.known(["dedup_exponent", "utilization"]), 256)
-    found = sa.bands(drawn, ["kv_extension", "slowdown"], [0.1, 0.5])
-    cube = px.sweep(drawn, ["kv_extension", "slowdown", "fits"])
-    want = cube.kv_extension.sel(policy="prophet", batch=1).quantile(0.1, "draw")
-    got = found.kv_extension_quantile.sel(policy="prophet", batch=1, quantile=0.1)
-    np.testing.assert_allclose(got, want, rtol=1e-12)
-    np.testing.assert_allclose(
-        sa.probability(drawn), cube.fits.mean("draw").transpose(..., "batch")
-    )
-    share = found.kv_extension_share.sel(policy="prophet")
-    np.testing.assert_allclose(
-        share, cube.kv_extension.notnull().mean("draw").sel(policy="prophet")
-    )
-    assert 0 < float(share.min()) < 1
 
 
 # --- One at a time ---------------------------------------------------------------------------
@@ -359,110 +317,16 @@ def test_elasticities_of_power_laws_are_their_exponents():
     want = xr.DataArray([0.932, 1.0, 0.0], dims="input")
     np.testing.assert_allclose(exponents, want.broadcast_like(exponents), atol=1e-6)
     assert found.unique_experts.sel(input="copy_latency").isnull().all()  # it is 0
-    with pytest.raises(px.InputError, match="'model' is no numeric input"):
+    with pytest.raises(px.InputError, match="'model', which is no numeric input"):
         sa.elasticities(data, "unique_experts", "model")
 
 
-# --- Conclusions -----------------------------------------------------------------------------
-
-
-def test_robustness_by_hand():
-    a = xr.DataArray([0.0, 1.0, 4.0], dims="a", coords={"a": [0.0, 1.0, 4.0]})
-    b = xr.DataArray([0, 0], dims="b", coords={"b": ["x", "y"]})
-    holds = (a < 4) & (b == 0)
-    found = sa.robustness(holds, {"a": 0.0, "b": "x"})
-    assert found["share"] == pytest.approx(2 / 3)
-    assert (found["verdict"], found["hangs_on"]) == ("hangs on an assumption", "a")
-    assert found["index"] == pytest.approx(1.0)
-    assert found["nearest"] == {"a": 4.0}
-    assert sa.robustness(holds, {"a": 0.0, "b": "x"}, {"a": 4.0})["verdict"] == "wrong"
-    both = (a >= 1) & (b.b == "y")
-    found = sa.robustness(both, {"a": 0.0, "b": "x"})
-    assert found["nearest"] == {"a": 1.0, "b": "y"}
-    assert not found["at_base"]
-    everywhere = sa.robustness(xr.ones_like(holds), {"a": 0.0, "b": "x"})
-    assert (everywhere["verdict"], everywhere["nearest"]) == ("robust", {})
-    with pytest.raises(px.InputError, match="base=3 is no a of the space"):
-        sa.robustness(holds, {"a": 3, "b": "x"})
-
-
-def test_ranking_is_that_of_scipy():
-    from scipy.stats import kendalltau
-
-    scores = xr.DataArray(
-        [[3.0, 2.0, 1.0], [1.0, 2.0, 2.0], [np.nan, 1.0, np.nan]],
-        dims=["a", "model"],
-        coords={"a": [0, 1, 2], "model": list("xyz")},
-    )
-    found = sa.ranking(scores, "model", {"a": 0})
-    want = [kendalltau([3, 2, 1], row).statistic for row in ([3, 2, 1], [1, 2, 2], [0, 1, 0])]
-    np.testing.assert_allclose(found.tau, want)
-    np.testing.assert_allclose(found["first"], [1 / 3, 1.5 / 3, 0.5 / 3])
-
-
-def test_the_headlines_hold_as_the_claims_say(cubes):
-    from prophet_xr.uncertainty.survival import judged
-
-    found = judged(cubes).set_index("conclusion")
-    assert set(found.verdict) <= set(words.VERDICTS)
-    assert found.loc["DeepSeek-MoE-16B extends most"].at_base
-    assert found.loc["64 experts is optimal"].at_base
-    assert found.loc["64 experts is optimal"].verdict == "wrong"
-    assert not found.loc["Prophet beats fetching by 40x"].at_base
-    for own in conclusions(cubes):
-        assert own.holds.dtype.kind in "bf"
-
-
-def test_the_base_of_the_space_is_the_study(cubes):
-    cube = cubes["assumptions"]
-    cell = {n: v for n, v in grids.BASE.items() if n in cube.kv_extension.dims}
-    base = cube.kv_extension.sel(cell).fillna(0.0)
-    published = cubes["published"].kv_extension.sel(policy="prophet").transpose(*base.dims)
-    np.testing.assert_allclose(base, published, rtol=1e-12)
-    truth = cube.kv_extension.sel({**cell, "step": "bare"})
-    verified = cubes["verified"].kv_extension.sel(policy="prophet").transpose(*truth.dims)
-    np.testing.assert_allclose(truth, verified, rtol=1e-12)
-
-
-# --- Break-even ------------------------------------------------------------------------------
-
-
-def test_the_batch_of_little_savings_follows_the_power_law():
-    found = sa.batch_of_little_savings()
-    one = found.sel(model="switch-base-128", routing="power", dedup_exponent=0.932)
-    assert one.batch.item() == pytest.approx((0.9 * 128) ** (1 / 0.932), rel=0.01)
-    assert one.side == 0
-
-
-def test_the_exponent_of_no_fit_is_where_the_budget_ends():
-    found = sa.exponent_of_no_fit()
-    at = np.argwhere(found.side.transpose("model", "gpu", "batch").values == 0)[0]
-    cell = found.transpose("model", "gpu", "batch").isel(model=at[0], gpu=at[1], batch=at[2])
-    edge = cell.dedup_exponent.item()
-    data = px.inputs(
-        model=cell.model.item(),
-        gpu=cell.gpu.item(),
-        batch=cell.batch.item(),
-        policy="prophet",
-        dedup_exponent=[edge - 0.01, edge + 0.01],
-    )
-    assert px.sweep(data, ["fits"]).fits.values.tolist() == [True, False]
-    assert set(np.unique(found.side)) == {0, 1, 2}
-
-
-def test_the_hit_rate_of_the_target_meets_it():
-    found = sa.hit_rate_of_target().sel(model="olmoe-1b-7b", kept=0.9)
-    low = found.sel(host_link_rate=24.8e9)
-    data = px.inputs(
-        model="olmoe-1b-7b",
-        gpu="A100-80GB",
-        batch=1,
-        context=4096,
-        policy="prophet",
-        routing="zipf",
-        staging=0.9 * 56,
-        host_link_rate=24.8e9,
-        hit_rate=low.hit_rate.item(),
-    )
-    assert px.sweep(data, ["slowdown"]).slowdown.item() == pytest.approx(1.25, abs=0.02)
-    assert (found.side.sel(host_link_rate=10e9), found.side.sel(host_link_rate=800e9)) == (1, 2)
+def test_elasticities_of_counts_are_between_their_neighbours():
+    data = px.inputs(model="olmoe-1b-7b", gpu="H200", batch=[1, 4], context=4096)
+    found = sa.elasticities(data, "max_context", ["batch", "memory_rate"]).max_context
+    cube = px.sweep(px.inputs(model="olmoe-1b-7b", gpu="H200", batch=[3, 5]), ["max_context"])
+    ends = cube.max_context.sel(policy="prophet")
+    rise = np.log(ends.sel(batch=5).item() / ends.sel(batch=3).item()) / np.log(5 / 3)
+    assert found.sel(input="batch", batch=4, policy="prophet").item() == pytest.approx(rise)
+    assert found.sel(input="batch", batch=1).isnull().all()  # there is no batch 0
+    assert (found.sel(input="memory_rate") == 0).all()

@@ -56,7 +56,7 @@ class Sums:
         total, weight = self.within[axes]
         squares = np.divide(total**2, weight, where=weight > 0, out=np.zeros_like(total))
         for axis in axes[::-1]:
-            squares = squares @ self.weights[axis]
+            squares = _along(squares, squares.ndim - 1, self.weights[axis])
         return max(0.0, float(squares) / self.weight - (self.total / self.weight) ** 2)
 
     def along(self, axis: str) -> float:
@@ -88,29 +88,34 @@ class Part:
     def line(self, axis: str) -> float:
         """Squares of the means along an axis, summed over the others."""
         total, count = self.given(d for d in self.dims if d != axis)
-        squares = total * total
-        if isinstance(count, float):
+        squares = np.asarray(total * total)  # where none counts it is 0
+        if isinstance(count, np.ndarray):
+            np.divide(squares, count, where=count > 0, out=squares)
+        elif count > 0:
             squares /= count
-        else:
-            np.divide(squares, count, where=count > 0, out=squares)  # where none counts it is 0
         return self.sum(squares, tuple(d for d in self.dims if d != axis))
 
     def sum(self, values: np.ndarray, dims: Dims) -> float:
         """Weighted sum over all axes."""
         for d in dims[::-1]:
-            values = values @ self.weights[d]
+            values = _along(values, values.ndim - 1, self.weights[d])
         return float(values)
 
 
 def _along(values: np.ndarray, at: int, weights: np.ndarray) -> np.ndarray:
-    """Weighted sum along one axis, by matrix products, which are the quickest there is."""
+    """Weighted sum along one axis.
+
+    By einsum, as quick as matrix products on one core: those start threads of their own, which
+    wait for each other at full load, and whose sums differ from run to run.
+    """
     shape = values.shape
-    if at == values.ndim - 1:
-        return values @ weights
     rows = values.reshape(prod(shape[:at]), shape[at], prod(shape[at + 1 :]))
-    return (weights @ rows).reshape(*shape[:at], *shape[at + 1 :])
+    if at == values.ndim - 1:
+        return np.einsum("aib,i->a", rows, weights).reshape(shape[:at])
+    return np.einsum("aib,i->ab", rows, weights).reshape(*shape[:at], *shape[at + 1 :])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # cells too large come out infinite
 def gather(weights: Weights, slabs: Slabs, fill: float | None, pairs: bool) -> Sums:
     """Sum a grid up, in as many passes as it takes to see every axis whole.
 
@@ -125,9 +130,9 @@ def gather(weights: Weights, slabs: Slabs, fill: float | None, pairs: bool) -> S
     while todo or first:
         done: set[str] = set()
         for count, (slab, values) in enumerate(slabs(_together(todo, weights))):
-            if first and not count:
-                sums.shift = _start(values)
             good = np.isfinite(values)
+            if first and not count:
+                sums.shift = float(values.flat[good.argmax()]) if good.any() else 0.0
             here = {d: weights[d][slab[d]] for d in dims}
             part = Part(dims, _counted(values, good, sums.shift, fill), here)
             done = {d for d in todo if here[d].size == weights[d].size}
@@ -151,11 +156,6 @@ def _together(todo: Collection[str], weights: Weights) -> list[str]:
         if not group or prod(weights[d].size for d in (*group, axis)) <= CELLS:
             group.append(axis)
     return group
-
-
-def _start(values: np.ndarray) -> float:
-    """Some number near the cells."""
-    return float(next((v for v in values.flat if np.isfinite(v)), 0.0))
 
 
 def _counted(values: np.ndarray, good: np.ndarray, shift: float, fill: float | None) -> Counted:

@@ -3,67 +3,119 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr.grid import inputs
+from prophet_xr.grid import Values, inputs
 from prophet_xr.offloading.regions import SHOWN, targets
 from prophet_xr.queries.crossing import solve
+from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.grids import BATCHES, EXPONENTS, LAWS
+from prophet_xr.uncertainty.words import ABOVE, BELOW, CROSSES, SIDES, UNDEFINED
 
 LEFT = 0.1  # share of expert memory freed, below which little is left to gain
-SIDES = ("crosses", "never", "always")
 CARD = "A100-80GB"
 
 
-def _sided(found: xr.Dataset, along: str) -> xr.Dataset:
-    """Add ``side``: whether the target is crossed, or the metric is below or above throughout."""
-    above = xr.where(found.above == found.cells, 2, 1)
-    side = xr.where(found.crossings > 0, 0, above)
-    flags = {"flag_values": list(range(len(SIDES))), "flag_meanings": " ".join(SIDES)}
-    return found[[along]].assign(side=side.assign_attrs(flags))
+def break_even(
+    data: xr.Dataset, metric: str, target: float, along: str, *, where: str = ""
+) -> xr.Dataset:
+    """Where along an axis a metric crosses a target, and on which side it is where it does not.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns.
+    metric, target, along, where
+        As in `solve`.
+
+    Returns
+    -------
+    xr.Dataset
+        ``{along}``: the first crossing, NaN (of labels: an empty text) where there is none;
+        ``side``: *crosses*, *below* or *above* throughout, *undefined* without a number.
+
+    Raises
+    ------
+    InputError
+        As `solve` does.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> data = px.inputs(model="olmoe-1b-7b", gpu="H200", batch=[1, 2, 4, 8, 16], policy="prophet")
+    >>> found = break_even(data, "expert_savings_fraction", 0.5, "batch")
+    >>> round(found.batch.item(), 1), found.side.attrs["flag_meanings"].split()[found.side.item()]
+    (4.4, 'crosses')
+    """
+    target = door.between("target", target, -np.inf, np.inf)
+    found = solve(data, metric, target, along, where=where)
+    above = xr.where(found.above == found.cells, ABOVE, BELOW)
+    side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
+    flags = {"long_name": f"Side of {metric} = {target:g}", "units": "1"}
+    flags |= {"flag_values": list(range(len(SIDES))), "flag_meanings": " ".join(SIDES)}
+    made = found[[along]].assign(side=side.assign_attrs(flags))
+    return made.assign_attrs(metric=metric, target=target)
 
 
-def batch_of_little_savings() -> xr.Dataset:
+def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
     """Batch from which Prophet frees less than a tenth of the experts.
 
-    Returns batch (model, routing, dedup_exponent) and ``side``; the exponent is felt by the power
-    law alone.
+    Parameters
+    ----------
+    left
+        Share of expert memory that is little.
+    **chosen
+        Inputs other than the defaults: those of `inputs`.
+
+    Returns
+    -------
+    xr.Dataset
+        As `break_even` along ``batch``, by model, routing and dedup_exponent, which the power law
+        alone feels; n_experts and top_k beside it.
     """
-    grid = np.unique(np.geomspace(1, 4096, 400).round())
-    data = inputs(policy="prophet", routing=LAWS, dedup_exponent=EXPONENTS, batch=grid, gpu=CARD)
-    found = _sided(solve(data, "expert_savings_fraction", LEFT, "batch"), "batch")
+    batches = np.unique(np.geomspace(1, 4096, 400).round())
+    start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": CARD}
+    data = inputs(**{"policy": "prophet", **start, **chosen})
+    left = door.between("left", left, 0, 1)
+    found = break_even(data, "expert_savings_fraction", left, "batch")
     return found.assign(n_experts=data.n_experts, top_k=data.top_k)
 
 
-def exponent_of_no_fit() -> xr.Dataset:
+def exponent_of_no_fit(**chosen: Values) -> xr.Dataset:
     """Exponent at which Prophet leaves no room for the KV cache.
 
-    Returns dedup_exponent (model, gpu, batch) and ``side``: *always* fits, or *never* does.
+    Returns `break_even` along ``dedup_exponent`` by model, gpu and batch: *above*, it fits with
+    any exponent, *below* with none.  ``chosen`` as in `batch_of_little_savings`.
     """
-    data = inputs(policy="prophet", dedup_exponent=np.linspace(0, 1, 101), batch=BATCHES)
-    return _sided(solve(data, "kv_budget", 0.0, "dedup_exponent"), "dedup_exponent")
+    start = {"dedup_exponent": np.linspace(0, 1, 101), "batch": BATCHES}
+    data = inputs(**{"policy": "prophet", **start, **chosen})
+    return break_even(data, "kv_budget", 0.0, "dedup_exponent")
 
 
-def hit_rate_of_target() -> xr.Dataset:
-    """Least hit rate at which Prophet is as fast as the study says, at batch 1.
+def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Dataset:
+    """Least hit rate at which Prophet is no slower than a target, at batch 1.
 
-    Returns hit_rate (model, host_link_rate, staging) and ``side``; staging is in experts beside
-    those of the step, and the target is met *always* below it, *never* above.
+    Parameters
+    ----------
+    target
+        Largest slowdown; by default the study's.
+    **chosen
+        As in `batch_of_little_savings`.
+
+    Returns
+    -------
+    xr.Dataset
+        As `break_even` along ``hit_rate``, by model, host_link_rate and ``kept``, the share of the
+        other experts that stay resident beside those of the step: *below*, any hit rate will do,
+        *above*, none.
     """
     links = np.array([10, 24.8, 55, 100, 200, 400, 800]) * 1e9
-    shares = np.array([0.0, 0.25, 0.5, 0.75, 0.9])
-    data = inputs(
-        model=SHOWN,
-        gpu=CARD,
-        batch=1,
-        context=4096,
-        policy="prophet",
-        routing="zipf",
-        host_link_rate=links,
-        hit_rate=np.unique([*np.linspace(0, 1, 101), *np.linspace(0.99, 1, 11)]),
-    )
-    beside = (data.n_experts - data.top_k) * xr.DataArray(shares, dims="kept")
-    data = data.drop_vars("staging").assign(staging=beside.variable).assign_coords(kept=shares)
-    found = solve(data, "slowdown", targets().free, "hit_rate")
-    sided = _sided(found, "hit_rate")
-    # slowdown falls with the hit rate: above the target throughout is never met
-    met = xr.where(sided.side == 0, 0, 3 - sided.side).assign_attrs(sided.side.attrs)
-    return sided.assign(side=met)
+    kept = np.array([0.0, 0.25, 0.5, 0.75, 0.9])
+    hits = np.unique([*np.linspace(0, 1, 101), *np.linspace(0.99, 1, 11)])
+    start = {"model": SHOWN, "gpu": CARD, "batch": 1, "context": 4096, "routing": "zipf"}
+    start |= {"policy": "prophet", "host_link_rate": links, "hit_rate": hits}
+    data = inputs(**{**start, **chosen})
+    if "staging" not in chosen:
+        beside = (data.n_experts - data.top_k) * xr.DataArray(kept, dims="kept")
+        data = data.drop_vars("staging").assign(staging=beside.variable)
+        data = data.assign_coords(kept=("kept", kept, {"long_name": "Others kept", "units": "1"}))
+    slowest = targets().free if target is None else door.between("target", target, 0, np.inf)
+    return break_even(data, "slowdown", slowest, "hit_rate")

@@ -3,11 +3,13 @@
 import numpy as np
 import xarray as xr
 
+from prophet_xr import specs
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.ladder import rungs, stacked
 from prophet_xr.reduce import extension
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty.priors import draws, gridded, known
+from prophet_xr.uncertainty.draws import draws
+from prophet_xr.uncertainty.priors import Prior, known, prior
 
 EXPONENTS = [0.85, 0.9, 0.932, 0.939, 1.0]
 ACTIVATIONS = [0.75, 1.0, 1.25]
@@ -18,9 +20,25 @@ AVERAGES |= {"median where both fit": "median_fitting"}
 BASE = {"step": "published", "routing": "power", "dedup_exponent": 0.932}
 BASE |= {"activation": 1.0, "utilization": 1.0, "average": "zeros count"}
 SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
-TIMES = ["dedup_exponent", "hit_rate", "host_link_rate", "copy_latency", "software_floor"]
-TIMES += ["reuse_strength", "reuse_exponent"]
-MEMORY = ["dedup_exponent", "study_activation", "utilization"]
+CARDS = ["V100-32GB", "A100-40GB", "A100-80GB"]
+LOCALITY = ("reuse_strength", "reuse_exponent")
+TIMES = [
+    "dedup_exponent",
+    "hit_rate",
+    "host_link_rate",
+    "copy_latency",
+    "software_floor",
+    *LOCALITY,
+]
+MEMORY = ["dedup_exponent", "study_activation", "utilization", "expert_parameters"]
+ASKED = {  # metrics whose indices are computed exactly and by sampling, and the inputs they feel
+    "kv_extension": [*MEMORY, "hit_rate"],
+    "max_context": [*MEMORY[1:], "kv_full"],
+    "slowdown": TIMES,
+    "step_time": ["batch", "context", *TIMES[:2]],
+}
+AXES = {"batch": prior("uniform", 1, 16), "context": prior("uniform", 512, 32768)}
+DEPLOYED = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 4}
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
 
 
@@ -36,7 +54,7 @@ def assumptions() -> xr.Dataset:
     charge = (data.study_activation * factor).variable
     data = data.assign(study_activation=charge).assign_coords(activation=factor)
     data["study_activation"].attrs = QUANTITIES["study_activation"].attrs
-    return sweep(data, ["kv_extension", "regime", "total_parameters"])
+    return sweep(data, ["kv_extension", "regime", "total_parameters", "expert_savings_fraction"])
 
 
 def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
@@ -51,15 +69,29 @@ def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
 
 
 def memory() -> xr.Dataset:
-    """Draws of what moves memory, for the study's models at seven batches on A100-80GB."""
-    data = inputs("published", model=SHOWN, gpu="A100-80GB", batch=BATCHES, policy="prophet")
+    """Draws of what moves memory, for the study's models at seven batches on three cards."""
+    data = inputs("published", model=SHOWN, gpu=CARDS, batch=BATCHES)
     return draws(data, known(MEMORY))
 
 
 def times() -> xr.Dataset:
     """Draws of what moves time, for the same at 4,096 tokens under the true architectures."""
-    chosen = {"model": SHOWN, "gpu": "A100-80GB", "batch": BATCHES, "context": 4096}
-    return draws(inputs(policy=["baseline", "prophet"], **chosen), known(TIMES))
+    data = inputs(policy="prophet", model=SHOWN, gpu=CARDS, batch=BATCHES, context=4096)
+    return draws(data, known(TIMES), correlation={LOCALITY: locality()})
+
+
+def locality() -> float:
+    """Correlation of the two numbers of a model's locality, of the normals behind their ranks."""
+    models = specs.read("model")
+    own = models.isel(model=np.flatnonzero(models.reuse_strength_status == "measured"))
+    one, other = (np.argsort(np.argsort(own[name].values)) for name in LOCALITY)
+    return float(2 * np.sin(np.pi / 6 * np.corrcoef(one, other)[0, 1]))
+
+
+def kept() -> xr.Dataset:
+    """OLMoE-1B-7B at batch 1 on A100-80GB, with 48 of 64 experts resident."""
+    chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
+    return inputs(policy="prophet", routing="zipf", staging=40, **chosen)
 
 
 def cell(metric: str) -> xr.Dataset:
@@ -70,14 +102,10 @@ def cell(metric: str) -> xr.Dataset:
     )
 
 
-def prior_grid(metric: str, count: int) -> xr.Dataset:
-    """The grid of equally likely values of the priors that a metric may feel."""
-    return gridded(cell(metric), known(felt(metric)), count)
-
-
-def felt(metric: str) -> list[str]:
-    """Inputs with priors that belong to a metric's question."""
-    return TIMES[:5] if metric in ("slowdown", "step_time") else [*MEMORY, "hit_rate"]
+def felt(metric: str) -> dict[str, Prior]:
+    """Priors that belong to a metric's question."""
+    asked = ASKED[metric]
+    return {n: AXES[n] for n in asked if n in AXES} | known(n for n in asked if n not in AXES)
 
 
 def wide() -> xr.Dataset:

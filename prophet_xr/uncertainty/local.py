@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.checks import unique
+from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 from prophet_xr.queries.names import listed
-from prophet_xr.registry import LABELLED, QUANTITIES
+from prophet_xr.registry import QUANTITIES
+from prophet_xr.uncertainty import door
 
 CASE = "case"
 STEP = 1e-3
+COUNTS = 1e4  # what has no unit and may be this large is counted; all else without one is a ratio
 Names = str | Iterable[str]
 
 
@@ -46,16 +49,26 @@ def one_at_a_time(
     InputError
         As `prophet_xr.sweep` does, and for an input that is none, or a label axis.
     """
-    cases = [(n, float(v), False) for n, vs in (values or {}).items() for v in vs]
-    cases += [(n, float(v), True) for n, vs in (factors or {}).items() for v in vs]
-    cube = sweep(_cased(data, cases), listed(metrics))
+    cases = [(n, v, False) for n, vs in _listed(values, "values") for v in vs]
+    cases += [(n, v, True) for n, vs in _listed(factors, "factors") for v in vs]
+    changed = []
+    for name, value, factor in cases:
+        _known(data, name)
+        base = data[name].astype(np.float64)
+        changed.append((name, base * value if factor else xr.full_like(base, value)))
+    cube = sweep(_cased(data, changed), listed(metrics))
     found = _spread(cube[listed(metrics)], data, len(cases) + 1)
-    names = ["base", *(n for n, *_ in cases)]
     return found.assign_coords(
-        input=(CASE, names),
+        input=(CASE, ["base", *(n for n, *_ in cases)]),
         value=(CASE, [np.nan, *(v for _, v, _ in cases)]),
         factor=(CASE, [False, *(f for *_, f in cases)]),
     )
+
+
+def _listed(given: Mapping[str, Iterable[float]] | None, what: str) -> list:
+    """Numbers by input."""
+    pairs = door.mapping(what, given or {}).items()
+    return [(name, door.numbers(f"{what} of {name}", own)) for name, own in pairs]
 
 
 def elasticities(
@@ -70,7 +83,8 @@ def elasticities(
     metrics, inputs
         Names of metrics, and of the numeric inputs that change.
     step
-        Relative change to either side; less where a bound of the input is nearer.
+        Relative change to either side; less where a bound of the input is nearer.  What is counted
+        (batch, tokens, experts, GPUs) changes by 1.
 
     Returns
     -------
@@ -81,40 +95,63 @@ def elasticities(
     Raises
     ------
     InputError
-        As `one_at_a_time` does.
+        As `one_at_a_time` does, and for a step that is none.
     """
     names = listed(inputs)
-    sizes = [_step(data, name, step) for name in names]
-    cases = [(n, 1 + sign * h, True) for n, h in zip(names, sizes, strict=True) for sign in (1, -1)]
+    unique("inputs", names)
+    step = door.between("step", step, 0, 1)
+    pairs = [_around(data, name, step) for name in names]
+    cases = [(n, side) for n, pair in zip(names, pairs, strict=True) for side in pair]
     cube = sweep(_cased(data, cases), listed(metrics))
     swept = _spread(cube[listed(metrics)], data, len(cases) + 1)
     result = xr.Dataset()
-    over = np.log1p(sizes) - np.log1p(-np.array(sizes))
     for name in listed(metrics):
-        values = swept[name].transpose(..., CASE).isel({CASE: slice(1, None)}).astype(np.float64)
+        values = swept[name].transpose(..., CASE).astype(np.float64)
         good = values.where((values > 0) & np.isfinite(values))
         logs = good.copy(data=np.log(good.values))
-        above, below = (logs.isel({CASE: slice(i, None, 2)}).values for i in (0, 1))
-        rise = (above - below) / np.where(over > 0, over, np.nan)
-        one = values.isel({CASE: slice(None, None, 2)}).copy(data=rise)
+        rows = [
+            _slope(logs.isel({CASE: 2 * i + 1}), logs.isel({CASE: 2 * i + 2}), *pair)
+            for i, pair in enumerate(pairs)
+        ]
+        made = xr.concat(rows, "input", coords="minimal", compat="override").transpose(..., "input")
         title = f"Elasticity of {QUANTITIES[name].long_name}"
-        result[name] = one.rename({CASE: "input"}).assign_attrs(long_name=title, units="1")
+        result[name] = made.assign_attrs(long_name=title, units="1")
     return result.assign_coords(input=names)
 
 
-def _step(data: xr.Dataset, name: str, step: float) -> float:
-    """Relative step that stays within the bounds of an input."""
+def _slope(
+    above: xr.DataArray, below: xr.DataArray, high: xr.DataArray, low: xr.DataArray
+) -> xr.DataArray:
+    """Rise of the logarithm of a metric over that of an input, whose dims it has if it feels it."""
+    ratio = high.where(high > low).variable / low.where(low > 0).variable
+    width = ratio.copy(data=np.log(ratio.values))
+    rise = (above - below).drop_vars([CASE], errors="ignore")
+    if set(width.dims) <= set(rise.dims):
+        return rise / width
+    return rise
+
+
+def _around(data: xr.Dataset, name: str, step: float) -> tuple[xr.DataArray, xr.DataArray]:
+    """An input on both sides of what it is, within its bounds; itself where there is no room."""
     _known(data, name)
-    values, (low, high) = data[name].values, QUANTITIES[name].bounds
-    if not values.min() > 0:
-        return 0.0
-    return max(0.0, min(step, high / values.max() - 1, 1 - low / values.min()))
+    base, (low, high) = data[name].astype(np.float64), QUANTITIES[name].bounds
+    positive = base.where(base > 0)
+    most = 1 / positive if _counted(name) else step
+    room = xr.where(high - base < base - low, high / positive - 1, 1 - low / positive)
+    share = xr.where(room >= most, most, 0.0 if _counted(name) else room.clip(0.0)).fillna(0.0)
+    return base * (1 + share), base * (1 - share)
+
+
+def _counted(name: str) -> bool:
+    """Whether an input is a whole number: a fraction of one would be rounded by the formulas."""
+    q = QUANTITIES[name]
+    return q.units in ("1", "token", "expert") and q.bounds[1] >= COUNTS
 
 
 def _known(data: xr.Dataset, name: str) -> None:
-    known = [n for n, q in QUANTITIES.items() if n in data.variables and not q.formula]
-    if name not in known or name in LABELLED:
-        raise InputError(f"{name!r} is no numeric input; {nearest(name, known)}")
+    door.numeric("change of", data, name)
+    if CASE in data.dims:
+        raise InputError("the inputs have the dimension 'case' already; expected none")
 
 
 def _beside(name: str) -> str:
@@ -122,22 +159,19 @@ def _beside(name: str) -> str:
     return f"{name}_axis"
 
 
-def _cased(data: xr.Dataset, cases: list[tuple[str, float, bool]]) -> xr.Dataset:
+def _cased(data: xr.Dataset, cases: list[tuple[str, xr.DataArray]]) -> xr.Dataset:
     """Inputs along ``case``: each is as it was but in its own cases; the first is the base."""
-    for name in dict.fromkeys(n for n, *_ in cases):
-        _known(data, name)
-        base = data[name]
-        if name in data.dims:
-            data = data.reset_index(name).rename_dims({name: _beside(name)})
-            base = data[name]
-        rows = [base.variable]
-        for varied, value, factor in cases:
-            new = base * value if factor else xr.full_like(base, value, np.float64)
-            rows.append(new.variable if varied == name else base.variable)
-        stacked = xr.Variable.concat([r.astype(np.float64) for r in rows], CASE)
-        data = data.drop_vars(name).assign({name: stacked})
-        data[name].attrs = QUANTITIES[name].attrs
-    return data
+    names = list(dict.fromkeys(n for n, _ in cases))
+    moved = {name: _beside(name) for name in names if name in data.dims}
+    stacked = {}
+    for name in names:
+        base = data[name].astype(np.float64)
+        rows = [base, *(new if varied == name else base for varied, new in cases)]
+        one = xr.Variable.concat([r.variable for r in rows], CASE)
+        dims = [moved.get(str(d), d) for d in one.dims]
+        stacked[name] = xr.Variable(dims, one.values, QUANTITIES[name].attrs)
+    data = data.reset_index(list(moved)).rename_dims(moved)
+    return data.drop_vars(names).assign(stacked)
 
 
 def _spread(found: xr.Dataset, data: xr.Dataset, count: int) -> xr.Dataset:

@@ -1,25 +1,22 @@
-"""What is known of an input: a distribution with its source, and draws from several of them."""
+"""What is known of an input: a distribution, with its source."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isfinite
+from math import inf
 
 import numpy as np
-import xarray as xr
 
 from prophet_xr import kernels, specs  # noqa: F401  (kernels declares the metrics)
 from prophet_xr.errors import InputError, SpecError, nearest
-from prophet_xr.registry import QUANTITIES
-
-DRAW = "draw"
-SEED = 0
+from prophet_xr.queries.names import listed
+from prophet_xr.uncertainty import door
 
 
 @dataclass(frozen=True)
 class Prior:
-    """A distribution of an input, or of a factor on it.
+    """A distribution of an input, or of a factor on it; `prior` makes one.
 
     ``kind`` and ``numbers``: uniform (low, high), triangular (low, mode, high), lognormal (median,
     standard deviation of the logarithm), empirical (values seen, each as likely).
@@ -36,18 +33,39 @@ class Prior:
     def quantile(self, shares: np.ndarray) -> np.ndarray:
         """Value below which the given share of the distribution lies."""
         if self.kind == "empirical":
-            ordered = np.sort(self.numbers)
+            ordered = np.sort([v for v in self.numbers if self.low <= v <= self.high])
             at = np.minimum((np.asarray(shares) * ordered.size).astype(int), ordered.size - 1)
             return ordered[at]
+        below, above = self.inside
+        return self._law().ppf(below + np.asarray(shares) * (above - below))
+
+    @property
+    def inside(self) -> tuple[float, float]:
+        """Shares of the whole distribution below ``low`` and below ``high``."""
+        if self.kind == "empirical":
+            values = np.array(self.numbers)
+            return float((values < self.low).mean()), float((values <= self.high).mean())
         law = self._law()
-        below, above = law.cdf(self.low), law.cdf(self.high)
-        return law.ppf(below + np.asarray(shares) * (above - below))
+        return law.cdf(self.low), law.cdf(self.high)
 
     @property
     def support(self) -> tuple[float, float]:
         """Least and largest value."""
-        ends = {"lognormal": (0.0, inf)}.get(self.kind, (min(self.numbers), max(self.numbers)))
+        if self.kind == "empirical":
+            low, high = self.quantile(np.array([0.0, 1.0]))
+            return float(low), float(high)
+        ends = (0.0, inf) if self.kind == "lognormal" else (self.numbers[0], self.numbers[-1])
         return max(ends[0], self.low), min(ends[1], self.high)
+
+    def nodes(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values that stand for the distribution on a grid, and their weights.
+
+        The middles of ``count`` equally likely parts; of an empirical prior its own values.
+        """
+        if self.kind == "empirical":
+            seen = [v for v in self.numbers if self.low <= v <= self.high]
+            return np.unique(seen, return_counts=True)
+        return self.quantile((np.arange(count) + 0.5) / count), np.ones(count)
 
     def _law(self):
         from scipy import stats
@@ -63,27 +81,63 @@ class Prior:
 
 
 COUNTS = {"uniform": 2, "triangular": 3, "lognormal": 2}
+NEEDS = {
+    "lognormal": "a median and a spread above 0",
+    "empirical": "finite values",
+    "uniform": "two rising numbers",
+    "triangular": "low, mode and high in rising order",
+}
+LEAST = 1e-6  # share of a distribution that a cut has to leave: quantiles of less lose their digits
 
 
-def prior(kind: str, *numbers: float, **more) -> Prior:
-    """Make a prior; InputError for numbers that are no such distribution.
+def prior(
+    kind: str,
+    *numbers: float,
+    source: str = "",
+    factor: bool = False,
+    low: float = -inf,
+    high: float = inf,
+) -> Prior:
+    """Make a prior.
+
+    Parameters
+    ----------
+    kind, *numbers
+        ``"uniform"`` (low, high), ``"triangular"`` (low, mode, high), ``"lognormal"`` (median,
+        standard deviation of the logarithm) or ``"empirical"`` (values, each as likely).
+    source
+        Where it is from.
+    factor
+        Whether it multiplies what the input is, row by row, instead of replacing it.
+    low, high
+        Where it is cut off; what is left is as likely as it was, relative to each other.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, numbers that are no such distribution, or a cut that leaves nothing.
 
     Examples
     --------
     >>> round(float(prior("uniform", 0.9, 0.994).quantile(0.5)), 6)
     0.947
     """
-    if kind not in (*COUNTS, "empirical"):
-        raise InputError(f"prior {kind!r} is unknown; {nearest(kind, [*COUNTS, 'empirical'])}")
-    made = Prior(kind, tuple(map(float, numbers)), **more)
-    good = all(map(isfinite, made.numbers)) and len(numbers) == COUNTS.get(kind, len(numbers)) > 0
+    if kind not in NEEDS:
+        raise InputError(f"prior {kind!r} is unknown; {nearest(kind, NEEDS)}")
+    values = tuple(door.numbers(f"{kind} prior", numbers))
+    good = len(values) == COUNTS.get(kind, len(values)) > 0
     if good and kind in ("uniform", "triangular"):
-        good = list(numbers) == sorted(numbers) and numbers[0] < numbers[-1]
+        good = list(values) == sorted(values) and values[0] < values[-1]
     elif good and kind == "lognormal":
-        good = min(numbers) > 0
-    if not good or not made.support[0] <= made.support[1]:
-        need = {"lognormal": "median and spread above 0", "empirical": "finite values"}
-        raise InputError(f"{kind} prior of {numbers}; expected {need.get(kind, 'rising numbers')}")
+        good = min(values) > 0
+    if not good:
+        raise InputError(f"{kind} prior of {numbers}; expected {NEEDS[kind]}")
+    if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
+        raise InputError(f"{kind} prior cut to low={low!r}, high={high!r}; expected low < high")
+    made = Prior(kind, values, source, factor, low, high)
+    below, above = made.inside
+    if not above - below > LEAST:
+        raise InputError(f"{kind} prior of {numbers} has nothing between {low:g} and {high:g}")
     return made
 
 
@@ -104,135 +158,13 @@ def _entry(entry: dict) -> Prior:
     return prior(entry.pop("kind"), *entry.pop("numbers"), **entry)
 
 
-def known(names: Iterable[str] | None = None) -> dict[str, Prior]:
+def known(names: str | Iterable[str] | None = None) -> dict[str, Prior]:
     """Priors of ``data/priors.toml`` by input, all of them or those named.
 
     Raises InputError for an input that has none, SpecError for a file that cannot be read.
     """
     every = _read()
-    for name in (wanted := list(every if names is None else names)):
+    for name in (wanted := list(every) if names is None else listed(names)):
         if name not in every:
             raise InputError(f"{name!r} has no prior; {nearest(name, every)}")
     return {name: every[name] for name in wanted}
-
-
-# --- Draws -----------------------------------------------------------------------------------
-
-
-def checked(data: xr.Dataset, priors: Priors) -> None:
-    """Raise InputError for a prior of no input, or one that leaves the bounds of its input."""
-    for name, own in priors.items():
-        if name not in data.variables or name not in QUANTITIES or QUANTITIES[name].formula:
-            inputs = [n for n, q in QUANTITIES.items() if not q.formula and n in data.variables]
-            raise InputError(f"prior of {name!r}, which is no input; {nearest(name, inputs)}")
-        if name in data.dims:
-            raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
-        low, high = own.support
-        if own.factor:
-            values = data[name].values
-            low, high = low * float(values.min()), high * float(values.max())
-        bounds = QUANTITIES[name].bounds
-        if low < bounds[0] or high > bounds[1]:
-            raise InputError(
-                f"prior of {name} reaches from {low:g} to {high:g}, outside [{bounds[0]:g}, "
-                f"{bounds[1]:g}] ({QUANTITIES[name].long_name}, {QUANTITIES[name].units}); "
-                f"low= and high= cut it off"
-            )
-
-
-def place(data: xr.Dataset, priors: Priors, shares: np.ndarray) -> xr.Dataset:
-    """Inputs along ``draw``, at shares (draw, prior) of their priors."""
-    checked(data, priors)
-    for column, (name, own) in zip(shares.T, priors.items(), strict=True):
-        values = xr.DataArray(own.quantile(column), dims=DRAW)
-        values = values * data[name] if own.factor else values
-        data = data.drop_vars(name).assign({name: values.variable})
-        data[name].attrs = QUANTITIES[name].attrs
-    return data
-
-
-def draws(
-    data: xr.Dataset,
-    priors: Priors | None = None,
-    count: int = 1024,
-    *,
-    correlation: Mapping[tuple[str, str], float] | None = None,
-    seed: int = SEED,
-) -> xr.Dataset:
-    """Inputs with the dimension ``draw``: scrambled Sobol points through each prior's quantiles.
-
-    Parameters
-    ----------
-    data
-        What `inputs` returns; an input with a prior is one value, or a field to be multiplied.
-    priors
-        By input; those of ``data/priors.toml`` by default.
-    count
-        How many; powers of two are spread most evenly.
-    correlation
-        Of pairs of inputs, in the sense of a Gaussian copula; 0 for the rest.
-    seed
-        The same seed gives the same draws.
-
-    Returns
-    -------
-    xr.Dataset
-        What `prophet_xr.sweep`, `summarize` and `solve` take: every draw is a cell of its own.
-
-    Raises
-    ------
-    InputError
-        For a prior of no input or beyond its bounds, and correlations that cannot be.
-
-    Examples
-    --------
-    >>> import prophet_xr as px
-    >>> data = px.inputs(model="olmoe-1b-7b", gpu="H200", batch=4)
-    >>> many = draws(data, {"hit_rate": prior("uniform", 0.9, 1.0)}, 64)
-    >>> px.sweep(many, ["slowdown"]).slowdown.sel(policy="prophet").dims
-    ('draw',)
-    """
-    from scipy import stats
-
-    priors = known() if priors is None else priors
-    points = stats.qmc.Sobol(len(priors), rng=np.random.default_rng(seed))
-    shares = points.random_base2(int(np.ceil(np.log2(count))))[:count]
-    if correlation:
-        root = _root(list(priors), correlation)
-        inside = np.clip(shares, 1e-12, 1 - 1e-12)
-        shares = stats.norm.cdf(stats.norm.ppf(inside) @ root.T)
-    return place(data, priors, shares)
-
-
-def _root(names: Sequence[str], correlation: Mapping[tuple[str, str], float]) -> np.ndarray:
-    """Cholesky root of the matrix of correlations."""
-    matrix = np.eye(len(names))
-    for pair, value in correlation.items():
-        for name in pair:
-            if name not in names:
-                raise InputError(f"correlation of {name!r}, which has no prior")
-        i, j = (names.index(name) for name in pair)
-        if i == j or not -1 <= value <= 1:
-            raise InputError(f"correlation of {pair}={value!r}; expected two inputs, -1 to 1")
-        matrix[i, j] = matrix[j, i] = value
-    try:
-        return np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        raise InputError("correlations contradict each other; no inputs have them all") from None
-
-
-def gridded(data: xr.Dataset, priors: Priors, count: int = 16) -> xr.Dataset:
-    """Inputs on a grid of equally likely values: one dim of ``count`` quantiles per prior.
-
-    The grid on which `sobol_sweep` is exact for the same priors; a factor is a dim
-    ``{name}_factor`` beside its field.
-    """
-    checked(data, priors)
-    middle = (np.arange(count) + 0.5) / count
-    for name, own in priors.items():
-        values, dim = own.quantile(middle), f"{name}_factor" if own.factor else name
-        made = xr.DataArray(values, dims=dim)
-        made = made * data[name] if own.factor else made
-        data = data.drop_vars(name).assign({name: made.variable})
-        data[name].attrs = QUANTITIES[name].attrs
-    return data

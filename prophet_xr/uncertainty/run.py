@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from prophet_xr import canvas
@@ -13,15 +15,17 @@ from prophet_xr.grid import inputs
 from prophet_xr.offloading.grids import costs
 from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import bands, breakeven, grids, local, story, survival
-from prophet_xr.uncertainty.conclusions import ranking
-from prophet_xr.uncertainty.figures import FIGURES
+from prophet_xr.uncertainty.conclusions import first, ranking
+from prophet_xr.uncertainty.maps import FIGURES
 from prophet_xr.uncertainty.priors import known
+from prophet_xr.uncertainty.quadrature import on_grid
 from prophet_xr.uncertainty.sampled import sampled
 from prophet_xr.uncertainty.tables import TABLES
 from prophet_xr.uncertainty.variance import sobol_sweep
 
 REPORT = "WHICH_CONCLUSIONS_SURVIVE.md"
-METRICS = {"kv_extension": "fits", "kv_budget": "fits", "step_time": "fits", "slowdown": "fits"}
+METRICS = ["kv_extension", "kv_budget", "step_time", "slowdown"]
+ENDS = np.array([0.05, 0.95])
 VALUES = {"hit_rate": [0.994, 0.95, 0.90], "dedup_exponent": [0.932, 0.90, 0.85]}
 FACTORS = {"study_activation": [1.0, 0.75, 1.25]}
 MOVED = [
@@ -34,14 +38,12 @@ Job = tuple[str, Callable[[], None]]
 def results() -> dict[str, Any]:
     """Compute all that the files are made from."""
     made: dict[str, Any] = {"assumptions": grids.assumptions(), "costs": costs()}
-    made["judged"] = survival.judged(made)
+    made |= {"base": grids.BASE, "judged": survival.judged(made)}
     made["ranking"] = _ranking(made["assumptions"])
-    made["tornado"] = _tornado()
+    made["tornado"], made["ranges"] = _tornado(), _ranges()
     made["elasticities"] = _elasticities()
-    wide = grids.wide()
-    made["cells"] = _size(wide)
-    made["sobol"] = {m: sobol_sweep(wide, m, where=flag) for m, flag in METRICS.items()}
-    made["priors"] = {m: _priors(m) for m in ("kv_extension", "slowdown")}
+    made |= _global()
+    made["priors"] = {m: _priors(m) for m in grids.ASKED}
     made["bands"] = {"memory": _memory(), "times": bands.bands(grids.times(), "step_time")}
     made["batch"] = breakeven.batch_of_little_savings()
     made["exponent"] = breakeven.exponent_of_no_fit()
@@ -49,32 +51,30 @@ def results() -> dict[str, Any]:
     return made
 
 
-def _size(data: xr.Dataset) -> int:
-    count = 1
-    for n in data.sizes.values():
-        count *= n
-    return count
+def _global() -> dict[str, Any]:
+    """Sobol indices over every axis, and over the assumptions of one deployment."""
+    wide = grids.wide()
+    one = wide.sel({**grids.DEPLOYED, "context": wide.context[2]})
+    return {
+        "cells": {"every": prod(wide.sizes.values()), "one": prod(one.sizes.values())},
+        "sobol": {m: sobol_sweep(wide, m, where="fits") for m in METRICS},
+        "deployed": {m: sobol_sweep(one, m, where="fits") for m in METRICS},
+    }
 
 
 def _ranking(cube: xr.Dataset) -> xr.Dataset:
     scores = survival.scores(cube)
     found = ranking(scores, "model", grids.BASE)
-    parts = [
-        ranking(scores.sel(step=[s]), "model", {**grids.BASE, "step": s}) for s in cube.step.values
-    ]
-    by_step = xr.concat([p["first"] for p in parts], cube.step)
-    return found.assign(first_by_step=by_step).assign_coords(model_name=cube.model_name)
+    each = first(scores, "model", [d for d in found.tau.dims if d != "step"])
+    return found.assign(first_by_step=each).assign_coords(model_name=cube.model_name)
 
 
 def _tornado() -> xr.Dataset:
     """The study's variations of its best model's extension, and of a step of OLMoE-1B-7B."""
-    model = grids.SHOWN[0]
-    data = inputs("published", model=model)
+    data = inputs("published", model=grids.SHOWN[0])
     asked = ["kv_extension", "max_context"]
     found = local.one_at_a_time(data, asked, VALUES, FACTORS).sel(policy="prophet")
-    chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
-    own = inputs(routing="zipf", staging=40, **chosen)  # 48 of 64 experts are resident
-    step = local.one_at_a_time(own, "slowdown", VALUES, FACTORS).sel(policy="prophet")
+    step = local.one_at_a_time(grids.kept(), "slowdown", VALUES, FACTORS)
     cell = {"gpu": "A100-80GB", "batch": 16}
     made = xr.Dataset(
         {
@@ -85,6 +85,14 @@ def _tornado() -> xr.Dataset:
         coords={n: found[n] for n in ("input", "value", "factor")},
     )
     return made.drop_vars([n for n in made.coords if n not in ("input", "value", "factor")])
+
+
+def _ranges() -> xr.Dataset:
+    """The slowdown of OLMoE-1B-7B with each input at both ends of nine tenths of its prior."""
+    own = {n: p.quantile(ENDS) for n, p in known(grids.TIMES).items()}
+    factors = {n: v for n, v in own.items() if known(n)[n].factor}
+    values = {n: v for n, v in own.items() if n not in factors}
+    return local.one_at_a_time(grids.kept(), "slowdown", values, factors)
 
 
 def _elasticities() -> dict[str, xr.Dataset]:
@@ -99,18 +107,17 @@ def _elasticities() -> dict[str, xr.Dataset]:
 
 
 def _priors(metric: str) -> tuple[xr.Dataset, ...]:
-    """Exact on a grid of quantiles, then by three methods of sampling."""
-    data, own = grids.cell(metric), known(grids.felt(metric))
-    count = 16 if len(own) > 4 else 32
-    exact = sobol_sweep(grids.prior_grid(metric, count), metric)
-    exact = exact.assign_coords(axis=[str(a).removesuffix("_factor") for a in exact.axis.values])
-    sizes = {"sobol": 4096, "morris": 512, "pawn": 4096}
+    """Exact on a grid of likely values, then by three methods of sampling."""
+    data, own = grids.cell(metric), grids.felt(metric)
+    exact = on_grid(data, metric, own, second_order=False)
+    sizes = {"sobol": 4096, "morris": 512, "pawn": 2048}
     return exact, *(sampled(data, metric, own, how, count=n) for how, n in sizes.items())
 
 
 def _memory() -> xr.Dataset:
     drawn = grids.memory()
-    return bands.bands(drawn, "kv_extension").assign(fits=bands.probability(drawn))
+    found = bands.bands(drawn, "kv_extension").sel(policy="prophet", drop=True)
+    return found.assign(fits=bands.probability(drawn))
 
 
 def jobs(out: Path, made: dict[str, Any]) -> list[Job]:

@@ -6,19 +6,32 @@ not finite never reaches them: the block of the design that holds it is left out
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
-from prophet_xr.uncertainty.priors import DRAW, SEED, Priors, known, place
+from prophet_xr.uncertainty import door
+from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
+from prophet_xr.uncertainty.priors import Priors
 from prophet_xr.uncertainty.variance import REASONS
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 METHODS = ("sobol", "morris", "pawn")
+TITLES = {
+    "first_order": "First-order Sobol index",
+    "total": "Total Sobol index",
+    "effect": "Mean absolute elementary effect (Morris)",
+    "spread": "Standard deviation of elementary effects (Morris)",
+    "distance": "Median Kolmogorov-Smirnov distance (PAWN)",
+    "largest_distance": "Largest Kolmogorov-Smirnov distance (PAWN)",
+}
 LEVELS, LEAST = 8, 16  # levels of a Morris grid; least blocks that an interval is made from
+SLIDES, RESAMPLES = 10, 100  # of PAWN; SALib resamples as often for the others
 
 
 def sampled(
@@ -44,7 +57,7 @@ def sampled(
     method
         ``"sobol"``: first-order and total indices (Saltelli 2010); ``"morris"``: mean absolute and
         spread of elementary effects, in the unit of the metric; ``"pawn"``: medians and maxima of
-        Kolmogorov-Smirnov distances.
+        Kolmogorov-Smirnov distances (Pianosi & Wagener 2018), which chance alone raises above 0.
     count
         Base samples of ``sobol`` (a power of two), trajectories of ``morris``, samples of ``pawn``.
     seed, confidence
@@ -62,12 +75,12 @@ def sampled(
     InputError
         For an unknown method and as `draws` does.
     """
-    priors = known() if priors is None else priors
+    own = checked(data, priors)
 
     def evaluate(shares: np.ndarray) -> xr.DataArray:
-        return sweep(place(data, priors, shares), [metric])[metric]
+        return sweep(place(data, own, shares), [metric])[metric]
 
-    return estimate(evaluate, list(priors), method, count=count, seed=seed, confidence=confidence)
+    return estimate(evaluate, list(own), method, count=count, seed=seed, confidence=confidence)
 
 
 def estimate(
@@ -85,16 +98,19 @@ def estimate(
     """
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected one of {', '.join(METHODS)}")
-    if len(names) < 2 or count < LEAST:
-        raise InputError(
-            f"{len(names)} inputs with {count} samples; expected at least 2 with {LEAST}"
-        )
+    count, seed = door.whole("count", count, LEAST), door.whole("seed", seed, 0)
+    confidence = door.between("confidence", confidence, 0, 1)
+    unique("inputs", names)
+    if len(names) < 2:
+        raise InputError(f"inputs {list(names)}; expected two or more to vary")
     problem = {"num_vars": len(names), "names": list(names), "bounds": [[0.0, 1.0]] * len(names)}
     points, block = _design(problem, method, count, seed)
     found = evaluate(points)
     values = found if isinstance(found, xr.DataArray) else xr.DataArray(found, dims=DRAW)
     if DRAW not in values.dims:  # it feels none of them
         values = values.expand_dims({DRAW: len(points)})
+    if values.sizes[DRAW] != len(points):
+        raise InputError(f"{values.sizes[DRAW]} values of {len(points)} points; expected as many")
     values = values.transpose(..., DRAW)
     kept = values.dims[:-1]
     table = values.values.astype(np.float64).reshape(-1, len(points))
@@ -104,11 +120,19 @@ def estimate(
     result = result.assign_coords(axis=list(names))
     for name in rows[0][0]:
         array = np.array([estimates[name] for estimates, *_ in rows])
-        result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)))
-    result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape))
+        result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)), _attrs(name, values))
+    told = {"long_name": "Share of evaluations left out", "units": "1"}
+    result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape), told)
     flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
     result["reason"] = (kept, np.array([code for *_, code in rows]).reshape(shape), flags)
     return result
+
+
+def _attrs(name: str, values: xr.DataArray) -> dict[str, str]:
+    kind, half = name.removesuffix("_interval"), name.endswith("_interval")
+    units = values.attrs.get("units", "1") if kind in ("effect", "spread") else "1"
+    title = TITLES[kind]
+    return {"long_name": f"{title}: half the interval" if half else title, "units": units}
 
 
 def _design(problem: dict, method: str, count: int, seed: int) -> tuple[np.ndarray, int]:
@@ -183,6 +207,40 @@ def _estimates(
     else:
         from SALib.analyze import pawn
 
-        found = pawn.analyze(problem, points, values, S=10, **more)
+        found = pawn.analyze(problem, points, values, S=SLIDES, **more)
+        found |= pawn_intervals(points, values, seed, confidence)
         keys = {"distance": "median", "largest_distance": "maximum"}
+        keys |= {"distance_interval": "median_conf", "largest_distance_interval": "maximum_conf"}
     return {name: np.asarray(found[key], np.float64) for name, key in keys.items()}
+
+
+def pawn_distances(points: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Distances (input, slide) of PAWN, NaN for a slide without points.
+
+    Those of SALib, from sums along the sorted values instead of a test per slide: quick enough to
+    be repeated.
+    """
+    order = np.argsort(values, kind="stable")
+    points, values = points[order], values[order]
+    last = np.append(values[1:] != values[:-1], True)  # of equal values
+    edges = np.quantile(points, np.linspace(0, 1, SLIDES + 1), axis=0)
+    inside = [(points >= low) & (points < high) for low, high in pairwise(edges)]
+    counts = np.cumsum(np.stack(inside), axis=1, dtype=np.float64)
+    sizes = counts[:, -1:]
+    shares = np.divide(counts, sizes, where=sizes > 0, out=np.full_like(counts, np.nan))
+    whole = np.arange(1, len(values) + 1)[:, None] / len(values)
+    return abs(shares - whole)[:, last].max(1).T
+
+
+def pawn_intervals(
+    points: np.ndarray, values: np.ndarray, seed: int, confidence: float
+) -> dict[str, np.ndarray]:
+    """Half the bootstrap interval of the median and the largest distance, as SALib's are made."""
+    from scipy.stats import norm
+
+    random, size = np.random.default_rng(seed), len(points)
+    drawn = [random.integers(0, size, size) for _ in range(RESAMPLES)]
+    found = np.stack([pawn_distances(points[rows], values[rows]) for rows in drawn])
+    width = norm.ppf(0.5 + confidence / 2)
+    both = {"median": np.nanmedian(found, axis=-1), "maximum": np.nanmax(found, axis=-1)}
+    return {f"{name}_conf": width * each.std(axis=0, ddof=1) for name, each in both.items()}

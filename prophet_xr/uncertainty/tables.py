@@ -1,17 +1,21 @@
 """Results -> frames, for sensitivity.  A table's name is its file name."""
 
 from collections.abc import Callable, Mapping
+from itertools import combinations, product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from prophet_xr.reduce import names
-from prophet_xr.uncertainty.words import TITLES, worded
+from prophet_xr.uncertainty.words import ABOVE, BELOW, CROSSES, title, worded
 
 Made = Mapping[str, Any]
 Table = Callable[[Made], pd.DataFrame]
 TABLES: dict[str, Table] = {}
+FITS = {BELOW: "never", ABOVE: "always"}  # by the side of the KV budget
+HITS = {BELOW: "any", ABOVE: "none"}  # by the side of the slowdown
 
 
 def table(function: Table) -> Table:
@@ -24,8 +28,9 @@ def table(function: Table) -> Table:
 def table1_one_at_a_time(made: Made) -> pd.DataFrame:
     """The study's proposed variations, one at a time: mean extension, context, slowdown."""
     cube = made["tornado"]
-    frame = pd.DataFrame({"input": cube.input.values, "value": cube.value.values})
-    frame["is a factor"] = cube.factor.values
+    frame = pd.DataFrame({"input": [title(str(n)) for n in cube.input.values]})
+    kinds = zip(cube.value.values, cube.factor.values, strict=True)
+    frame["value"] = ["-" if v != v else f"x {v:g}" if f else f"{v:g}" for v, f in kinds]
     for name, values in cube.data_vars.items():
         frame[str(name)] = values.values
         base = values.sel(case=0).item()
@@ -35,78 +40,93 @@ def table1_one_at_a_time(made: Made) -> pd.DataFrame:
 
 @table
 def table2_elasticities(made: Made) -> pd.DataFrame:
-    """Elasticities d log y / d log x, in the cells named."""
+    """Elasticities d log y / d log x, in the cells named; of the batch between its neighbours."""
     rows = []
     for cell, found in made["elasticities"].items():
         for metric, values in found.data_vars.items():
-            rows.append({"cell": cell, "metric": metric, **dict(_pairs(values, "input"))})
+            pairs = zip(values.input.values, values.values, strict=True)
+            own = {title(str(name)): value for name, value in pairs}
+            rows.append({"cell": cell, "metric": title(str(metric)), **own})
     return pd.DataFrame(rows)
-
-
-def _pairs(values: xr.DataArray, dim: str) -> list[tuple[str, float]]:
-    return list(zip(map(str, values[dim].values), values.values.tolist(), strict=True))
 
 
 @table
 def table3_sobol(made: Made) -> pd.DataFrame:
-    """Sobol indices over every axis of the study and its assumptions, exact for the grid."""
+    """Sobol indices, exact for the grid: every axis at once, then given model, GPU and batch."""
     rows = []
     for metric, found in made["sobol"].items():
+        given = made["deployed"][metric]
         for axis in found.axis.values:
-            one = found.sel(axis=axis)
-            row = {"metric": metric, "axis": axis, "first order": one.first_order.item()}
-            row["total"] = one.total.item()
+            row: dict[str, Any] = {"metric": title(metric), "axis": title(str(axis))}
+            for prefix, own in (("", found), ("given: ", given)):
+                has = axis in own.axis.values
+                for kind in ("first_order", "total"):
+                    value = _exact(own[kind].sel(axis=axis).item()) if has else np.nan
+                    row[f"{prefix}{kind.replace('_', ' ')}"] = value
             rows.append({**row, "cells missing [%]": 100 * found.missing.item()})
     return pd.DataFrame(rows)
 
 
+def _exact(value: float) -> float:
+    """Drop the digits that are rounding: the order of sums differs from run to run."""
+    return round(value, 9) + 0.0
+
+
 @table
 def table4_pairs(made: Made) -> pd.DataFrame:
-    """The five strongest pairs of each metric: what both explain beyond each alone."""
+    """The strongest pairs of each metric: what both explain beyond each alone."""
     rows = []
-    for metric, found in made["sobol"].items():
-        flat = found.second_order.stack(pair=("axis", "other")).dropna("pair")
-        pairs = [(v.item(), *v.pair.item()) for v in flat if v.pair.item()[0] < v.pair.item()[1]]
-        for value, one, other in sorted(pairs, key=lambda p: -p[0])[:5]:
-            rows.append({"metric": metric, "axis": one, "other": other, "second order": value})
+    for key, space in (("sobol", "every axis"), ("deployed", "given model, GPU and batch")):
+        for metric, found in made[key].items():
+            names = [str(a) for a in found.axis.values]
+            table = found.second_order.values
+            pairs = [(table[i, j], i, j) for i, j in combinations(range(len(names)), 2)]
+            for value, i, j in sorted(pairs, key=lambda p: -p[0])[:3]:
+                row = {"space": space, "metric": title(metric), "axis": title(names[i])}
+                rows.append({**row, "other": title(names[j]), "second order": _exact(value)})
     return pd.DataFrame(rows)
 
 
 @table
 def table5_exact_against_sampled(made: Made) -> pd.DataFrame:
-    """Indices of continuous priors in one cell: exact on a grid, and by SALib with its interval."""
+    """Indices of priors in one cell: exact on a grid, and by SALib with 95% intervals."""
     rows = []
     for metric, (exact, found, morris, pawn) in made["priors"].items():
         for axis in found.axis.values:
             one, other = found.sel(axis=axis), exact.sel(axis=axis)
-            row = {"metric": metric, "input": axis}
-            for kind, title in (("first_order", "first order"), ("total", "total")):
-                row[f"{title}, grid"] = other[kind].item()
-                row[f"{title}, sampled"] = one[kind].item()
-                row[f"{title}, interval +-"] = one[f"{kind}_interval"].item()
-            row["Morris effect"] = morris.effect.sel(axis=axis).item()
-            row["PAWN distance"] = pawn.distance.sel(axis=axis).item()
+            row: dict[str, Any] = {"metric": title(metric), "input": title(str(axis))}
+            for kind, heading in (("first_order", "first order"), ("total", "total")):
+                row[f"{heading}, grid"] = _exact(other[kind].item())
+                row |= _interval(f"{heading}, sampled", one, kind)
+            row |= _interval("Morris effect", morris.sel(axis=axis), "effect")
+            row |= _interval("PAWN distance", pawn.sel(axis=axis), "distance")
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _interval(heading: str, found: xr.Dataset, name: str) -> dict[str, float]:
+    return {heading: found[name].item(), f"{heading} +-": found[f"{name}_interval"].item()}
 
 
 @table
 def table6_uncertainty(made: Made) -> pd.DataFrame:
-    """What the draws say on A100-80GB: probability of fitting, bands of extension and step time."""
+    """What the draws say: probability of fitting, bands of extension and of Prophet's step."""
     space, time = made["bands"]["memory"], made["bands"]["times"]
     rows = []
     for model, name in zip(space.model.values, names(space), strict=True):
-        for batch in space.batch.values:
-            at = {"model": model, "batch": batch}
-            row: dict[str, Any] = {"model": name, "batch": int(batch)}
-            row["fits, probability"] = space.fits.sel(at).item()
-            row["extension defined, share"] = space.kv_extension_share.sel(at).item()
-            for kind, found in (("extension", space.kv_extension_quantile.sel(at)),):
-                row |= {f"{kind}, {q:.0%}": found.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
-            steps = 1e3 * time.step_time_quantile.sel({**at, "policy": "prophet"})
-            row |= {f"step [ms], {q:.0%}": steps.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
+        for gpu, batch in product(space.gpu.values, space.batch.values):
+            at = {"model": model, "gpu": gpu, "batch": batch}
+            row: dict[str, Any] = {"model": name, "GPU": gpu, "batch": int(batch)}
+            for policy in ("baseline", "prophet"):
+                row[f"{policy} fits, probability"] = space.fits.sel({**at, "policy": policy}).item()
+            row |= _quantiles("extension", space.kv_extension_quantile.sel(at))
+            row |= _quantiles("step [ms]", 1e3 * time.step_time_quantile.sel(at))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _quantiles(what: str, found: xr.DataArray) -> dict[str, float]:
+    return {f"{what}, {q:.0%}": found.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
 
 
 @table
@@ -116,9 +136,13 @@ def table7_conclusions(made: Made) -> pd.DataFrame:
     frame = pd.DataFrame({"conclusion": found.conclusion, "verdict": found.verdict})
     frame["holds [% of the space]"] = 100 * found.share
     frame["under the true architectures [%]"] = 100 * found.share_true
+    frame["cells that do not count [%]"] = 100 * found.missing
     frame["holds as stated"] = found.at_base
-    frame["hangs on"] = [TITLES.get(name, name) or "-" for name in found.hangs_on]
-    frame["total index"] = found["index"]
+    for key, index in (("hangs_on", "index"), ("then", "then_index")):
+        frame[key.replace("_", " ")] = [title(name) or "-" for name in found[key]]
+        frame[f"{key.replace('_', ' ')}, total index"] = found[index]
+    frame["holds, by label"] = found.by_label.replace("", "-")
+    frame["answer"] = found.instead
     frame["nearest change"] = [worded(change) for change in found.nearest]
     return frame
 
@@ -152,18 +176,14 @@ def table10_exponent_break_even(made: Made) -> pd.DataFrame:
     """Exponent at which Prophet stops fitting, where it does at some batch: batch 1 to 64."""
     found = made["exponent"]
     rows = []
-    meanings = str(found.side.attrs["flag_meanings"]).split()
     for i, name in enumerate(names(found)):
         for gpu in found.gpu.values:
             one = found.isel(model=i).sel(gpu=gpu)
-            if (one.side == 0).any():
-                cells = zip(
-                    one.batch.values, one.dedup_exponent.values, one.side.values, strict=True
-                )
-                words = {
-                    f"batch {b}": f"{x:.3f}" if s == 0 else meanings[int(s)] for b, x, s in cells
-                }
-                rows.append({"model": name, "GPU": gpu, **words})
+            if (one.side == CROSSES).any():
+                cells = zip(one.dedup_exponent.values, one.side.values, strict=True)
+                words = [f"{x:.3f}" if s == CROSSES else FITS[int(s)] for x, s in cells]
+                heads = [f"batch {b}" for b in one.batch.values]
+                rows.append({"model": name, "GPU": gpu, **dict(zip(heads, words, strict=True))})
     return pd.DataFrame(rows)
 
 
@@ -172,7 +192,6 @@ def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
     """Least hit rate [%] for the study's slowdown at batch 1, A100-80GB, by link and residency."""
     found = made["hit"]
     rows = []
-    meanings = {1: "no hit rate", 2: "any"}
     for i, name in enumerate(names(found)):
         for kept in found.kept.values:
             one = found.isel(model=i).sel(kept=kept)
@@ -182,7 +201,7 @@ def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
                 one.host_link_rate.values, one.hit_rate.values, one.side.values, strict=True
             )
             for link, hit, side in cells:
-                text = f"{100 * hit:.1f}" if side == 0 else meanings[int(side)]
+                text = f"{100 * hit:.1f}" if side == CROSSES else HITS[int(side)]
                 row[f"{link / 1e9:g} GB/s"] = text
             rows.append(row)
     return pd.DataFrame(rows)

@@ -1,19 +1,19 @@
 """Sobol indices, exact on a grid: variances of conditional means of the cells themselves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
 
+from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
 from prophet_xr.provenance import provenance
 from prophet_xr.queries.names import dims_of, flag, listed
-from prophet_xr.registry import POLICY
-from prophet_xr.slabs import Plan, planned
-from prophet_xr.uncertainty import anova
+from prophet_xr.registry import POLICY, QUANTITIES
+from prophet_xr.slabs import planned
+from prophet_xr.uncertainty import anova, cells, door
 
 DROP = "drop"
 REASONS = ("answered", "no_cell_counts", "no_variance")
@@ -41,7 +41,8 @@ def sobol(
     missing
         What a cell that is not finite counts as: a number, or ``"drop"``, and then it does not
         count.  With cells dropped the axes are no longer independent: each index is still a share
-        of the variance, but first-order indices may add up to more than 1.
+        of the variance, but first-order indices may add up to more than 1, and one that others
+        stand in for (a model that fits only the large GPUs) may exceed its total index.
     second_order
         Whether to compute the pairs.
 
@@ -68,6 +69,7 @@ def sobol(
     >>> bool(found.total.sel(axis="batch") > found.total.sel(axis="hit_rate"))
     True
     """
+    values = door.cells(values, "what sobol() analyses")
     axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
@@ -110,7 +112,7 @@ def sobol_sweep(
     InputError
         As `sobol` and `prophet_xr.sweep` do.
     """
-    (name,) = chosen(listed(metric), data)
+    name = _one(metric, data)
     flag(where)
     given = dims_of(data, over) if over is not None else None
     sizes = {str(d): n for d, n in data.sizes.items() if given is not None or d != POLICY}
@@ -120,45 +122,33 @@ def sobol_sweep(
     natural = {*plan.dims[name], *(plan.dims[where] if where else ())}
     felt = [d for d in plan.order if d in natural and d in axes]
     kept = [d for d in plan.order if d in natural and d in data.dims and d not in axes]
-    found = []
-    for at in np.ndindex(*(data.sizes[d] for d in kept)):
-        cell = data.isel(dict(zip(kept, at, strict=True)))
-        one = _Swept(planned(cell, [name], (), where), name, where, tuple(felt))
-        own = {d: scaled[d] for d in felt}
-        found.append(anova.gather(own, one.slabs, fill, second_order))
-    return _labelled(found, data, kept, axes, felt)
-
-
-class _Swept:
-    """Slabs of a metric, evaluated when they are asked for."""
-
-    def __init__(self, plan: Plan, name: str, where: str, felt: Dims) -> None:
-        self.plan, self.name, self.where, self.felt = plan, name, where, felt
-        asked = plan.asked.tolist()
-        span = slice(asked[0], asked[0] + len(asked))
-        self.single = span if asked == list(range(span.start, span.stop)) else None
-
-    def slabs(self, uncut: list[str]) -> Iterator[tuple[anova.Slab, np.ndarray]]:
-        plan = self.plan
-        for slab in plan.slabs(uncut, [plan.order]):
-            if any(slab[d].start for d in plan.order if d not in (*self.felt, POLICY)):
-                continue  # the same numbers as in the first slab of those dims
-            if self.where or self.single is None:
-                cells = plan.cells(slab, [self.name], self.where)[self.name]
-            else:  # without a copy
-                cells = xr.Variable(plan.dims[self.name], plan.run(slab)[0][self.name])
-                cells = cells.isel({POLICY: self.single}) if POLICY in cells.dims else cells
-            rest = {d: 0 for d in cells.dims if d not in self.felt}
-            table = cells.isel(rest).transpose(*self.felt).values
-            yield {d: slice(None) if d == POLICY else slab[d] for d in self.felt}, table
+    own = {d: scaled[d] for d in felt}
+    gathered = {
+        at: anova.gather(own, slabs, fill, second_order)
+        for at, slabs in cells.of_each(data, name, where, kept, felt)
+    }
+    found = [gathered[at] for at in np.ndindex(*(data.sizes[d] for d in kept))]
+    result, q = _labelled(found, data, kept, axes, felt), QUANTITIES[name]
+    result["mean"].attrs = {"long_name": f"{q.long_name}: mean", "units": q.units}
+    units = q.units if q.units == "1" else f"({q.units})^2"
+    result["variance"].attrs = {"long_name": f"{q.long_name}: variance", "units": units}
+    return result
 
 
 # --- The door --------------------------------------------------------------------------------
 
 
+def _one(metric: object, data: xr.Dataset) -> str:
+    """Name of a single metric."""
+    if not isinstance(metric, str):
+        raise InputError(f"metric={metric!r}; expected the name of one metric")
+    return chosen([metric], data)[0]
+
+
 def _axes(sizes: Mapping[str, int], over: Names | None) -> list[str]:
     """Axes to vary, each of two values or more."""
     asked = [str(d) for d, n in sizes.items() if n > 1] if over is None else listed(over)
+    unique("over", asked)
     for name in asked:
         if name not in sizes:
             raise InputError(f"{name!r} is no dimension; {nearest(name, sizes)}")
@@ -172,28 +162,32 @@ def _axes(sizes: Mapping[str, int], over: Names | None) -> list[str]:
 def _scaled(
     data: xr.Dataset | xr.DataArray, axes: list[str], weights: Mapping[str, Sequence[float]] | None
 ) -> dict[str, np.ndarray]:
-    """Weights of every axis, which sum to 1."""
-    given = dict(weights or {})
+    """Weights of every axis, which sum to 1; those with labels are put in the axis's order."""
+    given = door.mapping("weights", weights or {})
     for name in given:
         if name not in axes:
             raise InputError(f"weights of {name!r}, which is not varied; {nearest(name, axes)}")
     found = {}
     for axis in axes:
-        size = data.sizes[axis]
-        own = np.asarray(given.get(axis, np.ones(size)), np.float64)
-        if own.shape != (size,) or not (np.isfinite(own).all() and own.min() >= 0 < own.sum()):
+        size, own = data.sizes[axis], given.get(axis)
+        if isinstance(own, xr.DataArray) and axis in own.coords and axis in data.coords:
+            own = own.reindex({axis: data[axis].values})
+        listed = np.ones(size) if own is None else np.array(door.numbers(f"weights of {axis}", own))
+        if listed.size != size or listed.min() < 0 or not listed.sum() > 0:
             raise InputError(
-                f"weights of {axis}={given[axis]!r}; expected {size} numbers, none below 0, not "
+                f"weights of {axis}={listed.tolist()}; expected {size} numbers, none below 0, not "
                 f"all 0"
             )
-        found[axis] = own / own.sum()
+        found[axis] = listed / listed.sum()
     return found
 
 
-def _fill(missing: str | float) -> float | None:
-    if missing == DROP:
+def _fill(missing: object) -> float | None:
+    if isinstance(missing, str) and missing == DROP:
         return None
-    if isinstance(missing, str) or not np.isfinite(missing):
+    if isinstance(missing, bool) or not isinstance(missing, int | float | np.number):
+        raise InputError(f"missing={missing!r}; expected 'drop' or a finite number")
+    if not np.isfinite(missing):
         raise InputError(f"missing={missing!r}; expected 'drop' or a finite number")
     return float(missing)
 
@@ -209,37 +203,20 @@ def _labelled(
     felt: Sequence[str],
 ) -> xr.Dataset:
     """Indices of every kept cell; 0 along an axis that is not felt."""
-    shape, count = [data.sizes[d] for d in kept], len(axes)
-    first, total = np.zeros((2, len(found), count))
-    second = np.full((len(found), count, count), np.nan)
-    ends = np.full((4, len(found)), np.nan)
-    for row, sums in enumerate(found):
-        ends[:, row] = _moments(sums)
-        if ends[3, row]:
-            first[row], total[row] = np.nan, np.nan
-            continue
-        at = {axes.index(d): d for d in felt}
-        for i, d in at.items():
-            first[row, i] = sums.between((d,)) / sums.variance
-            total[row, i] = sums.along(d) / sums.variance
-        for i, j in combinations(range(count), 2):
-            pair = next((p for p in sums.within if set(p) == {axes[i], axes[j]}), None)
-            closed = sums.between(pair) / sums.variance if pair else first[row, i] + first[row, j]
-            second[row, i, j] = second[row, j, i] = closed - first[row, i] - first[row, j]
+    for name in ("axis", "other"):
+        if name in kept:
+            raise InputError(f"{name!r} is the name of a kept dimension; rename it first")
+    shape = [data.sizes[d] for d in kept]
+    first, total, second, ends = _indices(found, axes, felt)
     result = xr.Dataset(coords={d: data[d] for d in kept if d in data.coords})
     result = result.assign_coords(axis=axes, other=axes)
-    variables = {"first_order": first, "total": total}
-    titles = ("First-order Sobol index", "Total Sobol index")
-    for (name, array), title in zip(variables.items(), titles, strict=True):
-        attrs = {"long_name": title, "units": "1"}
-        result[name] = ((*kept, "axis"), array.reshape(*shape, count), attrs)
+    orders = {"first_order": (first, "First-order"), "total": (total, "Total")}
     if found and any(len(p) == 2 for p in found[0].within):
-        attrs = {"long_name": "Second-order Sobol index", "units": "1"}
-        result["second_order"] = (
-            (*kept, "axis", "other"),
-            second.reshape(*shape, count, count),
-            attrs,
-        )
+        orders["second_order"] = second, "Second-order"
+    for name, (array, order) in orders.items():
+        dims = ["axis", "other"][: array.ndim - 1]
+        attrs = {"long_name": f"{order} Sobol index", "units": "1"}
+        result[name] = ((*kept, *dims), array.reshape(*shape, *array.shape[1:]), attrs)
     for name, values in zip(("mean", "variance", "missing"), ends, strict=False):
         result[name] = (tuple(kept), values.reshape(shape))
     result["missing"].attrs = {"long_name": "Share of cells that are not finite", "units": "1"}
@@ -248,8 +225,34 @@ def _labelled(
     return result.assign_attrs(provenance())
 
 
+def _indices(
+    found: list[anova.Sums], axes: list[str], felt: Sequence[str]
+) -> tuple[np.ndarray, ...]:
+    """First, total and second orders of every kept cell, and its moments."""
+    count = len(axes)
+    first, total = np.zeros((2, len(found), count))
+    second = np.full((len(found), count, count), np.nan)
+    ends = np.full((4, len(found)), np.nan)
+    for row, sums in enumerate(found):
+        ends[:, row] = _moments(sums)
+        if ends[3, row]:
+            first[row], total[row] = np.nan, np.nan
+            continue
+        for d in felt:
+            i = axes.index(d)
+            first[row, i] = sums.between((d,)) / sums.variance
+            total[row, i] = sums.along(d) / sums.variance
+        for i, j in combinations(range(count), 2):
+            pair = next((p for p in sums.within if set(p) == {axes[i], axes[j]}), None)
+            closed = sums.between(pair) / sums.variance if pair else first[row, i] + first[row, j]
+            second[row, i, j] = second[row, j, i] = closed - first[row, i] - first[row, j]
+    return first, total, second, ends
+
+
 def _moments(sums: anova.Sums) -> tuple[float, float, float, int]:
     """Mean, variance, share that is missing, and the code of the reason for no index."""
     if not sums.weight > 0:
         return np.nan, np.nan, sums.missing, 1
+    if not np.isfinite(sums.square):
+        raise InputError("the squares of the cells exceed 1e308; expected smaller numbers")
     return sums.mean, sums.variance, sums.missing, 0 if sums.variance > 0 else 2

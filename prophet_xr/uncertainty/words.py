@@ -1,15 +1,19 @@
-"""Verdicts, and assumptions as people name them."""
+"""Verdicts, sides of a target, and assumptions as people name them."""
 
 from collections.abc import Callable, Mapping
 
 ROBUST, NEVER = 0.95, 0.05
 """A conclusion is robust from the first share of the space on, and wrong up to the second."""
-VERDICTS = ("robust", "hangs on an assumption", "wrong")
+SOLID, IN_TRUTH, HANGS, WRONG = "robust", "robust in truth", "hangs on an assumption", "wrong"
+VERDICTS = (SOLID, IN_TRUTH, HANGS, WRONG)
+SIDES = ("crosses", "below", "above", "undefined")
+CROSSES, BELOW, ABOVE, UNDEFINED = range(len(SIDES))
+"""Of a target, along an axis."""
 
 
 def worded(change: Mapping[str, object]) -> str:
     """Name assumptions and what they become."""
-    parts = [f"{TITLES.get(d, d)} {_label(d, v)}" for d, v in change.items()]
+    parts = [f"{title(d)} {label(d, v)}" for d, v in change.items() if v != ""]
     return ", ".join(parts) if parts else "nothing in the space"
 
 
@@ -17,6 +21,7 @@ TITLES = {
     "step": "constants",
     "routing": "routing law",
     "dedup_exponent": "exponent",
+    "study_activation": "activation charge",
     "activation": "activation x",
     "utilization": "memory used",
     "average": "average",
@@ -24,16 +29,37 @@ TITLES = {
     "cache_slots": "slots beside the step's experts",
     "hit_rate": "hit rate",
     "gpu": "GPU",
+    "expert_parameters": "expert size",
+    "kv_full": "KV size",
+    "kv_extension": "KV extension",
+    "kv_budget": "KV budget",
+    "step_time": "step time",
+    "max_context": "longest context",
+    "reuse_strength": "locality",
+    "reuse_exponent": "locality exponent",
+    "memory_rate": "GPU memory rate",
 }
 SHOWN_AS: dict[str, Callable[[float], str]] = {
     "utilization": lambda v: f"{v:.0%}",
     "hit_rate": lambda v: f"{v:.1%}",
     "host_link_rate": lambda v: f"{v / 1e9:g} GB/s",
+    "copy_latency": lambda v: f"{1e6 * v:.2g} µs",
+    "software_floor": lambda v: f"{1e3 * v:.2g} ms",
 }
 
 
-def _label(dim: str, value: object) -> str:
-    if isinstance(value, str):
-        return value.replace("_", " ")
-    number = float(value)  # pyright: ignore[reportArgumentType]
-    return SHOWN_AS.get(dim, lambda v: f"{v:g}")(number)
+LABELS = {"published": "the study's", "exact_kv": "exact KV", "bare": "true architectures"}
+
+
+def title(name: str) -> str:
+    """Name an input or a metric as people do."""
+    return TITLES.get(name, name).replace("_", " ")
+
+
+def label(dim: str, value: object) -> str:
+    """Word the label of an assumption."""
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return LABELS.get(str(value), str(value)).replace("_", " ")
+    return SHOWN_AS.get(dim, lambda v: f"{v:.3g}")(number)
