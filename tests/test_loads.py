@@ -101,6 +101,7 @@ def test_another_rate_only_stretches_time():
         (lambda: preset("azure-conv", 10**9), "count=1000000000; expected"),
         (lambda: preset("azure-conv", rate=0.0), "rate=0.0; expected 1e-06 to"),
         (lambda: preset("azure-conv", rate=math.nan), "rate=nan; expected"),
+        (lambda: preset("azure-conv", seed=-1), "seed=-1; expected a whole number from 0"),
         (lambda: preset("azure-conv", cv=-1), "CV of a gamma is -1; expected 0 to 100"),
         (lambda: distributions.lognormal(0, 1), "median of a lognormal is 0; expected"),
         (lambda: distributions.lognormal(1, math.inf), "spread of a lognormal is inf"),

@@ -141,7 +141,9 @@ def synthetic(
         raise InputError(f"count={count!r}; expected a whole number of requests, 1 to {MOST:,}")
     if not 1e-6 <= rate <= 1e6:
         raise InputError(f"rate={rate!r}; expected 1e-06 to 1e+06 requests per second")
-    streams = [np.random.default_rng([seed, n]).random(int(count)) for n in range(3)]
+    if not 0 <= seed < 2**63 or seed != int(seed):
+        raise InputError(f"seed={seed!r}; expected a whole number from 0")
+    streams = [np.random.default_rng([int(seed), n]).random(int(count)) for n in range(3)]
     between = (gaps or gamma(1.0))(streams[0])[:-1] / rate
     lengths = [_tokens(q, u) for q, u in zip((prompt, output), streams[1:], strict=True)]
     made = {"source": "drawn", **attrs, "rate": float(rate), "seed": seed}
