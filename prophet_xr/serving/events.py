@@ -1,0 +1,71 @@
+"""What waits: a heap of requests, and a wheel of events at steps known in advance.
+
+An event is a number below the length of ``due``; the wheel keeps it in the list of its step modulo
+the number of lists, so that those of one step are found by looking at one list.
+"""
+
+from prophet_xr.serving.compiled import part
+
+NONE = -1
+
+
+@part
+def before(priority, a, b):
+    """Whether request ``a`` goes before ``b``: the lower priority, then the earlier arrival."""
+    return priority[a] < priority[b] or (priority[a] == priority[b] and a < b)
+
+
+@part
+def push(heap, size, priority, request):
+    """Add a request to a heap that holds ``size``."""
+    at = size
+    while at > 0:
+        parent = (at - 1) // 2
+        if not before(priority, request, heap[parent]):
+            break
+        heap[at] = heap[parent]
+        at = parent
+    heap[at] = request
+
+
+@part
+def pop(heap, size, priority):
+    """Take the first request out of a heap that holds ``size``."""
+    first, last = heap[0], heap[size - 1]
+    at = 0
+    while 2 * at + 1 < size - 1:
+        child = 2 * at + 1
+        if child + 1 < size - 1 and before(priority, heap[child + 1], heap[child]):
+            child += 1
+        if not before(priority, heap[child], last):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = last
+    return first
+
+
+@part
+def plan(wheel, event, step):
+    """Let an event happen at a step."""
+    place = step % wheel.first.size
+    head = wheel.first[place]
+    wheel.due[event], wheel.later[event], wheel.earlier[event] = step, head, NONE
+    if head != NONE:
+        wheel.earlier[head] = event
+    wheel.first[place] = event
+
+
+@part
+def cancel(wheel, event):
+    """Take an event out of the wheel; nothing happens if it is not in it."""
+    if wheel.due[event] == NONE:
+        return
+    later, earlier = wheel.later[event], wheel.earlier[event]
+    if later != NONE:
+        wheel.earlier[later] = earlier
+    if earlier != NONE:
+        wheel.later[earlier] = later
+    else:
+        wheel.first[wheel.due[event] % wheel.first.size] = later
+    wheel.due[event] = NONE

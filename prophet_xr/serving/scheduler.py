@@ -1,0 +1,401 @@
+"""Continuous batching, step by step, as vLLM V1 schedules it.
+
+A step has a budget of tokens.  Running sequences come first: a decoding one takes a token, one
+whose prompt is not done as much of it as the budget leaves.  Where the KV cache has no block for
+one, the last in order (by priority, then arrival) loses its blocks and waits again, to compute
+prompt and output anew.  If none did, waiting requests are let in, first in order, while budget,
+sequences and blocks last; a prompt takes as much of the budget as there is.
+
+Source: vllm/v1/core/sched/scheduler.py at 00024d3, without prefix cache, speculation, encoder and
+limits on partial prompts.  One deviation: there a sequence that preempts itself ends the scheduling
+of running ones, which can only be by priority; here those after it still take their token.
+
+First come, first served is priority with equal priorities: whoever is let in goes after all who
+run, so the last in order is the last let in.  At most one prompt is partly done, and every decoding
+sequence takes a token in every step.  So the steps at which one needs a block or ends are known in
+advance, and a step at which nothing happens costs no more for a thousand sequences than for one.
+
+The KV budget is that of the number of sequences that run: where a policy keeps the experts of the
+batch, one more sequence takes blocks and makes the budget smaller.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from prophet_xr.physics import offload, step
+from prophet_xr.serving import clock, events, ledger
+from prophet_xr.serving.clock import step_duration
+from prophet_xr.serving.compiled import part, whole
+from prophet_xr.serving.events import NONE, cancel, plan, pop, push
+from prophet_xr.serving.ledger import write
+from prophet_xr.serving.service import Service
+
+LISTS = 4096  # of the wheel; an event further off is passed by once every so many steps
+NARROW = 1e-3  # s; width of a bin at first
+FIRST, FINISH = 0, 1
+
+STATE = np.dtype(
+    [(n, "f8") for n in ("began", "now", "ended", "width", "queued", "waited", "peak")]
+    + [(n, "i8") for n in ("step", "next", "waiting", "running", "decoding", "used", "bin")]
+    + [("seen", "i8")]  # tokens in the cache, of decoding sequences
+    + [(n, "i8") for n in ("partial", "done", "fresh", "free")]  # prompts, and slots
+    # of this step: tokens left, prompts that take part, their tokens, contexts and attended tokens
+    + [(n, "i8") for n in ("left", "chunks", "chunked", "reached", "pairs", "lost")]
+    + [(n, "i8") for n in ("finished", "preemptions", "recomputed", "prefilled", "decoded")]
+    + [(n, "i8") for n in ("generated", "queue_max")],
+    align=True,
+)
+
+
+class Requests(NamedTuple):
+    """A load as the kernel takes it; ``cause`` is not 0 for what is turned away."""
+
+    arrival: np.ndarray
+    prompt: np.ndarray
+    output: np.ndarray
+    priority: np.ndarray
+    cause: np.ndarray
+
+
+class Wheel(NamedTuple):
+    """Lists of events by step; see `events`."""
+
+    first: np.ndarray
+    later: np.ndarray
+    earlier: np.ndarray
+    due: np.ndarray
+
+
+class Work(NamedTuple):
+    """What the kernel fills.
+
+    By request: ``times`` (first token, last token) [s] and ``made``, tokens generated so far.  By
+    slot, one per running sequence: its request in ``owner``, ``origin``, the step less the tokens
+    in its cache, and ``growth``, bytes of its next block.  ``growing``: growth of all that need a
+    block at a step, by step modulo block size.
+    """
+
+    times: np.ndarray
+    made: np.ndarray
+    heap: np.ndarray
+    owner: np.ndarray
+    origin: np.ndarray
+    growth: np.ndarray
+    growing: np.ndarray
+    free: np.ndarray
+    fresh: np.ndarray
+    wheel: Wheel
+    batch_time: np.ndarray
+    series: np.ndarray
+    parts: np.ndarray
+
+
+def work(service: Service, count: int, bins: int) -> Work:
+    """Allocate what serving so many requests needs."""
+    slots = service.max_sequences
+    lists = [np.full(n, NONE, np.int64) for n in (LISTS, 2 * slots, 2 * slots, 2 * slots)]
+    return Work(
+        np.full((2, count), np.nan),
+        np.full(count, NONE, np.int64),
+        np.empty(count, np.int64),
+        np.full(slots, NONE, np.int64),
+        *(np.zeros(slots, np.int64) for _ in range(2)),
+        np.zeros(service.block, np.int64),
+        np.arange(slots)[::-1].copy(),
+        np.zeros(slots, np.int64),
+        Wheel(*lists),
+        np.zeros(slots + 1),
+        np.zeros((bins, 6)),
+        np.zeros(7),
+    )
+
+
+CAUSES = ("let_in", "longer_than_context", "never_fits")
+
+
+def admitted(service: Service, prompt: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """Code of `CAUSES` by request; what is turned away could never be served, even alone."""
+    total = prompt + output
+    blocks = np.minimum((total - 1 + service.block - 1) // service.block, service.held.size - 1)
+    never = service.held[blocks] > service.budget[1]
+    return np.where(total > service.max_context, 1, np.where(never, 2, 0)).astype(np.int8)
+
+
+@part
+def _blocks(service, tokens):
+    return (tokens + service.block - 1) // service.block
+
+
+@part
+def _arrive(state, requests, work):
+    """Let all wait who came during the last step."""
+    count = requests.arrival.size
+    while state.next < count and requests.arrival[state.next] <= state.now:
+        request = state.next
+        state.next += 1
+        if requests.cause[request] == 0:
+            push(work.heap, state.waiting, requests.priority, request)
+            state.waiting += 1
+            state.queued += state.now - requests.arrival[request]
+    state.queue_max = max(state.queue_max, state.waiting)
+
+
+@part
+def _leave(state, service, work, slot, tokens):
+    """Free the slot and the blocks of a sequence that holds so many tokens."""
+    state.used -= service.held[_blocks(service, tokens)]
+    state.running -= 1
+    work.owner[slot] = NONE
+    work.free[state.free] = slot
+    state.free += 1
+
+
+@part
+def _stop(state, service, work, slot):
+    """Take a sequence from those that decode."""
+    state.decoding -= 1
+    work.growing[work.origin[slot] % service.block] -= work.growth[slot]
+    cancel(work.wheel, slot)
+    cancel(work.wheel, slot + work.owner.size)
+
+
+@part
+def _preempt(state, service, requests, work):
+    """Send the last in order back to wait; returns its slot."""
+    last = NONE
+    for slot in range(work.owner.size):
+        if work.owner[slot] != NONE and (
+            last == NONE or events.before(requests.priority, work.owner[last], work.owner[slot])
+        ):
+            last = slot
+    request, tokens = work.owner[last], state.done
+    if last == state.partial:
+        state.partial = NONE
+    else:
+        tokens = state.step - work.origin[last]
+        work.made[request] = tokens + 1 - requests.prompt[request]
+        state.seen -= tokens
+        _stop(state, service, work, last)
+    _leave(state, service, work, last, tokens)
+    push(work.heap, state.waiting, requests.priority, request)
+    state.waiting += 1
+    state.lost += 1
+    state.recomputed += tokens
+    return last
+
+
+@part
+def _decode(state, service, requests, work):
+    """Give every decoding sequence a token, and a block where it needs one."""
+    place = state.step % service.block
+    while state.used + work.growing[place] > service.budget[state.running]:
+        _preempt(state, service, requests, work)
+    state.used += work.growing[place]
+    state.left = service.max_tokens - state.decoding
+
+
+@part
+def _prefill(state, slot, start, chunk):
+    """Write down that a prompt takes part in the step."""
+    state.left -= chunk
+    state.chunks += 1
+    state.chunked += chunk
+    state.reached += start + chunk
+    state.pairs += chunk * start + chunk * (chunk + 1) // 2
+
+
+@part
+def _go_on(state, service, requests, work):
+    """Go on with the prompt that is partly done."""
+    slot = state.partial
+    if slot == NONE:
+        return
+    request = work.owner[slot]
+    total = requests.prompt[request] + work.made[request]
+    chunk = min(total - state.done, state.left)
+    blocks = _blocks(service, state.done + chunk)
+    need = service.held[blocks] - service.held[_blocks(service, state.done)]
+    while state.used + need > service.budget[state.running]:
+        if _preempt(state, service, requests, work) == slot:
+            return
+    state.used += need
+    _prefill(state, slot, state.done, chunk)
+    state.done += chunk
+    if state.done == total:
+        state.partial = NONE
+        work.fresh[state.fresh] = slot
+        state.fresh += 1
+
+
+@part
+def _admit(state, service, requests, work):
+    """Let in who waits, while tokens, slots and blocks last."""
+    while state.waiting > 0 and state.left > 0 and state.running < service.max_sequences:
+        request = work.heap[0]
+        total = requests.prompt[request] + max(work.made[request], 0)
+        chunk = min(total, state.left)
+        need = service.held[_blocks(service, chunk)]
+        if state.used + need > service.budget[state.running + 1]:
+            return
+        pop(work.heap, state.waiting, requests.priority)
+        state.waiting -= 1
+        if work.made[request] == NONE:
+            work.made[request] = 0
+            state.waited += state.now - requests.arrival[request]
+        state.free -= 1
+        slot = work.free[state.free]
+        work.owner[slot] = request
+        state.running += 1
+        state.used += need
+        _prefill(state, slot, 0, chunk)
+        if chunk == total:
+            work.fresh[state.fresh] = slot
+            state.fresh += 1
+        else:
+            state.partial, state.done = slot, chunk
+
+
+@part
+def _duration(state, service, work):
+    """Time of the step that has been put together."""
+    context = (state.seen + state.decoding + state.reached) / state.running
+    attended = state.pairs / state.chunked if state.chunked > 0 else 0.0
+    more = state.chunked - state.chunks
+    return step_duration(service, work.parts, state.running, context, more, attended)
+
+
+@part
+def _finish(state, service, work, slot, tokens):
+    """Let a sequence go that has all its tokens."""
+    work.times[FINISH, work.owner[slot]] = state.now
+    state.finished += 1
+    state.ended = state.now
+    _leave(state, service, work, slot, tokens)
+
+
+@part
+def _plan_growth(service, work, slot, blocks, end):
+    """Note what the next block of a sequence takes, and when that changes; blocks it has."""
+    held, last = service.held, service.held.size - 1
+    growth = held[blocks + 1] - held[blocks] if blocks < last else 0
+    work.growth[slot] = growth
+    work.growing[work.origin[slot] % service.block] += growth
+    more = blocks + 1
+    while more < last and held[more + 1] - held[more] == growth:
+        more += 1
+        if work.origin[slot] + (more - 1) * service.block >= end:
+            return
+    change = work.origin[slot] + (more - 1) * service.block
+    if change < end:
+        plan(work.wheel, slot + work.owner.size, change)
+
+
+@part
+def _begin(state, service, requests, work, slot):
+    """A prompt is done and has brought a token: decode from the next step on."""
+    request = work.owner[slot]
+    tokens = requests.prompt[request] + work.made[request]
+    work.made[request] += 1
+    if np.isnan(work.times[FIRST, request]):
+        work.times[FIRST, request] = state.now
+    if work.made[request] == requests.output[request]:
+        _finish(state, service, work, slot, tokens)
+        return
+    end = state.step + requests.output[request] - work.made[request]
+    state.decoding += 1
+    state.seen += tokens
+    work.origin[slot] = state.step + 1 - tokens
+    plan(work.wheel, slot, end)
+    _plan_growth(service, work, slot, _blocks(service, tokens), end)
+
+
+@part
+def _happen(state, service, work):
+    """Let the events of this step happen: sequences that end, blocks that change their size."""
+    slots = work.owner.size
+    event = work.wheel.first[state.step % work.wheel.first.size]
+    while event != NONE:
+        later = work.wheel.later[event]
+        if work.wheel.due[event] == state.step:
+            cancel(work.wheel, event)
+            slot = event % slots
+            tokens = state.step + 1 - work.origin[slot]
+            if event == slot:
+                state.seen -= tokens
+                _stop(state, service, work, slot)
+                _finish(state, service, work, slot, tokens)
+            else:
+                work.growing[work.origin[slot] % service.block] -= work.growth[slot]
+                end = work.wheel.due[slot]
+                _plan_growth(service, work, slot, _blocks(service, tokens), end)
+        event = later
+
+
+@part
+def _settle(state, service, requests, work):
+    """After the step: tokens come out, sequences begin to decode and end."""
+    state.decoded += state.decoding
+    state.prefilled += state.chunked
+    state.generated += state.decoding + state.fresh
+    state.seen += state.decoding
+    _happen(state, service, work)
+    for n in range(state.fresh):
+        _begin(state, service, requests, work, work.fresh[n])
+    state.preemptions += state.lost
+    state.chunks = state.chunked = state.reached = state.pairs = state.lost = state.fresh = 0
+    state.step += 1
+
+
+@whole
+def _serve(state, service, requests, work):
+    """Serve all requests."""
+    count = requests.arrival.size
+    while True:
+        _arrive(state, requests, work)
+        if state.running == 0 and state.waiting == 0:
+            if state.next == count:
+                return
+            write(state, service, work, requests.arrival[state.next] - state.now)
+            state.now = requests.arrival[state.next]
+            continue
+        _decode(state, service, requests, work)
+        _go_on(state, service, requests, work)
+        if state.lost == 0:
+            _admit(state, service, requests, work)
+        duration = _duration(state, service, work)
+        write(state, service, work, duration)
+        state.now += duration
+        _settle(state, service, requests, work)
+
+
+@cache
+def _kernel() -> Callable:
+    """Compile `_serve`, or take it from numba's cache.
+
+    The cache knows the file of the function it keeps and not the files of those it calls, so their
+    text is made part of its key.
+    """
+    modules = (clock, events, ledger, step, offload)
+    stamp = hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
+
+    def serve(state, service, requests, work):
+        _serve(state, service, requests, work)
+        return stamp
+
+    return njit(cache=True, nogil=True, _nrt=False)(serve)
+
+
+def serve(service: Service, requests: Requests, bins: int = 512) -> tuple[np.record, Work]:
+    """Serve all requests; what became of them, see `STATE` and `Work`."""
+    made = work(service, requests.arrival.size, bins)
+    state = np.zeros(1, STATE).view(np.recarray)[0]
+    state.began = state.now = state.ended = requests.arrival[0]
+    state.width, state.partial, state.free = NARROW, NONE, service.max_sequences
+    _kernel()(state, service, requests, made)
+    return state, made
