@@ -1,13 +1,13 @@
 """How long a step takes: parts from the tables of a service, put together as the physics does."""
 
-from prophet_xr.physics import offload, step
+from prophet_xr import kernels
 from prophet_xr.serving.compiled import part
 
-gpu_time = part(step.gpu_time)
-memory_slack = part(step.memory_slack)
-exposed_time = part(offload.exposed_time)
-host_time = part(offload.host_time)
-step_time = part(offload.step_time)
+FORMULAS = (
+    *(kernels.gpu_time, kernels.memory_slack, kernels.exposed_time),
+    *(kernels.host_time, kernels.step_time),
+)
+gpu_time, memory_slack, exposed_time, host_time, step_time = map(part, FORMULAS)
 
 
 @part

@@ -28,7 +28,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from prophet_xr.physics import offload, step
 from prophet_xr.serving import clock, events, ledger
 from prophet_xr.serving.clock import step_duration
 from prophet_xr.serving.compiled import part, whole
@@ -381,8 +380,8 @@ def _kernel() -> Callable:
     The cache knows the file of the function it keeps and not the files of those it calls, so their
     text is made part of its key.
     """
-    modules = (clock, events, ledger, step, offload)
-    stamp = hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
+    called = (clock, events, ledger, *clock.FORMULAS)
+    stamp = hashlib.sha256("".join(map(inspect.getsource, called)).encode()).hexdigest()
 
     def serve(state, service, requests, work):
         _serve(state, service, requests, work)
