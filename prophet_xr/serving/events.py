@@ -4,9 +4,22 @@ An event is a number below the length of ``due``; the wheel keeps it in the list
 the number of lists, so that those of one step are found by looking at one list.
 """
 
+from typing import NamedTuple
+
+import numpy as np
+
 from prophet_xr.serving.compiled import part
 
 NONE = -1
+
+
+class Wheel(NamedTuple):
+    """First event by list; the next and the one before by event, and its step or NONE."""
+
+    first: np.ndarray
+    later: np.ndarray
+    earlier: np.ndarray
+    due: np.ndarray
 
 
 @part

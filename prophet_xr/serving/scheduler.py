@@ -23,107 +23,16 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from prophet_xr.serving import clock, events, ledger
 from prophet_xr.serving.clock import step_duration
-from prophet_xr.serving.compiled import part, whole
+from prophet_xr.serving.compiled import kept, part, whole
 from prophet_xr.serving.events import NONE, cancel, plan, pop, push
 from prophet_xr.serving.ledger import write
 from prophet_xr.serving.service import Service
-
-LISTS = 4096  # of the wheel; an event further off is passed by once every so many steps
-NARROW = 1e-3  # s; width of a bin at first
-FIRST, FINISH = 0, 1
-
-STATE = np.dtype(
-    [(n, "f8") for n in ("began", "now", "ended", "width", "queued", "waited", "peak")]
-    + [(n, "i8") for n in ("step", "next", "waiting", "running", "decoding", "used", "bin")]
-    + [("seen", "i8")]  # tokens in the cache, of decoding sequences
-    + [(n, "i8") for n in ("partial", "done", "fresh", "free")]  # prompts, and slots
-    # of this step: tokens left, prompts that take part, their tokens, contexts and attended tokens
-    + [(n, "i8") for n in ("left", "chunks", "chunked", "reached", "pairs", "lost")]
-    + [(n, "i8") for n in ("finished", "preemptions", "recomputed", "prefilled", "decoded")]
-    + [(n, "i8") for n in ("generated", "queue_max")],
-    align=True,
-)
-
-
-class Requests(NamedTuple):
-    """A load as the kernel takes it; ``cause`` is not 0 for what is turned away."""
-
-    arrival: np.ndarray
-    prompt: np.ndarray
-    output: np.ndarray
-    priority: np.ndarray
-    cause: np.ndarray
-
-
-class Wheel(NamedTuple):
-    """Lists of events by step; see `events`."""
-
-    first: np.ndarray
-    later: np.ndarray
-    earlier: np.ndarray
-    due: np.ndarray
-
-
-class Work(NamedTuple):
-    """What the kernel fills.
-
-    By request: ``times`` (first token, last token) [s] and ``made``, tokens generated so far.  By
-    slot, one per running sequence: its request in ``owner``, ``origin``, the step less the tokens
-    in its cache, and ``growth``, bytes of its next block.  ``growing``: growth of all that need a
-    block at a step, by step modulo block size.
-    """
-
-    times: np.ndarray
-    made: np.ndarray
-    heap: np.ndarray
-    owner: np.ndarray
-    origin: np.ndarray
-    growth: np.ndarray
-    growing: np.ndarray
-    free: np.ndarray
-    fresh: np.ndarray
-    wheel: Wheel
-    batch_time: np.ndarray
-    series: np.ndarray
-    parts: np.ndarray
-
-
-def work(service: Service, count: int, bins: int) -> Work:
-    """Allocate what serving so many requests needs."""
-    slots = service.max_sequences
-    lists = [np.full(n, NONE, np.int64) for n in (LISTS, 2 * slots, 2 * slots, 2 * slots)]
-    return Work(
-        np.full((2, count), np.nan),
-        np.full(count, NONE, np.int64),
-        np.empty(count, np.int64),
-        np.full(slots, NONE, np.int64),
-        *(np.zeros(slots, np.int64) for _ in range(2)),
-        np.zeros(service.block, np.int64),
-        np.arange(slots)[::-1].copy(),
-        np.zeros(slots, np.int64),
-        Wheel(*lists),
-        np.zeros(slots + 1),
-        np.zeros((bins, 6)),
-        np.zeros(7),
-    )
-
-
-CAUSES = ("let_in", "longer_than_context", "never_fits")
-
-
-def admitted(service: Service, prompt: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """Code of `CAUSES` by request; what is turned away could never be served, even alone."""
-    total = prompt + output
-    blocks = np.minimum((total - 1 + service.block - 1) // service.block, service.held.size - 1)
-    never = service.held[blocks] > service.budget[1]
-    return np.where(total > service.max_context, 1, np.where(never, 2, 0)).astype(np.int8)
+from prophet_xr.serving.state import FINISH, FIRST, NARROW, STATE, Requests, Work, work
 
 
 @part
@@ -190,13 +99,15 @@ def _preempt(state, service, requests, work):
 
 
 @part
-def _decode(state, service, requests, work):
-    """Give every decoding sequence a token, and a block where it needs one."""
+def _run(state, service, requests, work):
+    """Give every decoding sequence a token, and a block where it needs one; then the prompt."""
     place = state.step % service.block
     while state.used + work.growing[place] > service.budget[state.running]:
         _preempt(state, service, requests, work)
-    state.used += work.growing[place]
     state.left = service.max_tokens - state.decoding
+    if state.partial != NONE:
+        _go_on(state, service, requests, work, place)
+    state.used += work.growing[place]
 
 
 @part
@@ -210,17 +121,15 @@ def _prefill(state, slot, start, chunk):
 
 
 @part
-def _go_on(state, service, requests, work):
-    """Go on with the prompt that is partly done."""
+def _go_on(state, service, requests, work, place):
+    """Go on with the prompt that is partly done; decoding sequences have their blocks first."""
     slot = state.partial
-    if slot == NONE:
-        return
     request = work.owner[slot]
     total = requests.prompt[request] + work.made[request]
     chunk = min(total - state.done, state.left)
     blocks = _blocks(service, state.done + chunk)
     need = service.held[blocks] - service.held[_blocks(service, state.done)]
-    while state.used + need > service.budget[state.running]:
+    while state.used + work.growing[place] + need > service.budget[state.running]:
         if _preempt(state, service, requests, work) == slot:
             return
     state.used += need
@@ -363,8 +272,7 @@ def _serve(state, service, requests, work):
             write(state, service, work, requests.arrival[state.next] - state.now)
             state.now = requests.arrival[state.next]
             continue
-        _decode(state, service, requests, work)
-        _go_on(state, service, requests, work)
+        _run(state, service, requests, work)
         if state.lost == 0:
             _admit(state, service, requests, work)
         duration = _duration(state, service, work)
@@ -387,7 +295,7 @@ def _kernel() -> Callable:
         _serve(state, service, requests, work)
         return stamp
 
-    return njit(cache=True, nogil=True, _nrt=False)(serve)
+    return kept(serve)
 
 
 def serve(service: Service, requests: Requests, bins: int = 512) -> tuple[np.record, Work]:

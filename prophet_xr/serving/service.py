@@ -78,19 +78,21 @@ class Services(NamedTuple):
         others = [_table(self.parts, n, here, AXES[:2]) for n in OTHERS]
         low, share = places(self.parts.batch.values, slots)
         return Service(
-            _table(self.parts, COMPUTE, here, AXES),
-            _table(self.parts, MEMORY, here, AXES[:3]),
-            np.ascontiguousarray(np.stack(others, -1)),
-            low,
-            share,
-            *(self.parts[n].values.astype(float) for n in AXES[1:]),
-            np.r_[budget[:1], budget],  # an idle server keeps what one sequence needs
-            np.r_[experts[:1], experts],
-            whole_bytes(_pick(self.held, here)),
-            int(limits["page_tokens"]),
-            slots,
-            int(limits["max_batched_tokens"]),
-            int(limits["context"]),
+            compute=_table(self.parts, COMPUTE, here, AXES),
+            memory=_table(self.parts, MEMORY, here, AXES[:3]),
+            others=np.ascontiguousarray(np.stack(others, -1)),
+            low=low,
+            share=share,
+            prompts=self.parts.prompt_tokens.values.astype(float),
+            contexts=self.parts.context.values.astype(float),
+            prompt_contexts=self.parts.prompt_context.values.astype(float),
+            budget=np.r_[budget[:1], budget],  # an idle server keeps what one sequence needs
+            experts=np.r_[experts[:1], experts],
+            held=whole_bytes(_pick(self.held, here)),
+            block=int(limits["page_tokens"]),
+            max_sequences=slots,
+            max_tokens=int(limits["max_batched_tokens"]),
+            max_context=int(limits["context"]),
         )
 
 

@@ -15,8 +15,9 @@ from prophet_xr.serving import ledger
 from prophet_xr.serving.expected import BATCH, at_batch, expected
 from prophet_xr.serving.loads import checked
 from prophet_xr.serving.outputs import OUTPUTS
-from prophet_xr.serving.scheduler import CAUSES, FINISH, FIRST, Requests, Work, admitted, serve
+from prophet_xr.serving.scheduler import serve
 from prophet_xr.serving.service import TABLES, Service, Services, services
+from prophet_xr.serving.state import CAUSES, FINISH, FIRST, Requests, Work, admitted
 
 REQUEST = "request"
 
@@ -86,7 +87,7 @@ def simulate(
     Memory grows with the requests (48 B each per thread), not with steps or tokens.  The KV pools
     of data ranks count as one.
     """
-    shares = _objectives(ttft, tpot, quantiles)
+    shares = objectives(ttft, tpot, quantiles)
     if time_bins < 2 or time_bins % 2:
         raise InputError(f"time_bins={time_bins!r}; expected an even number, at least 2")
 
@@ -160,7 +161,8 @@ def _requests(load: xr.Dataset) -> Requests:
     return Requests(load.arrival.values, load.prompt.values, load.output.values, order, cause)
 
 
-def _objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarray:
+def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarray:
+    """Check objectives; the quantiles as an array."""
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if not value > 0:
             raise InputError(f"{name}={value!r}; expected seconds above 0")
