@@ -20,6 +20,7 @@ class Sequence:
 class Server:
     service: object
     requests: object
+    priority: object = None
     now: float = 0.0
     used: int = 0
     steps: int = 0
@@ -34,7 +35,7 @@ class Server:
     batch_time: dict = field(default_factory=dict)
 
     def order(self, request):
-        return self.requests.priority[request], request
+        return 0 if self.priority is None else self.priority[request], request
 
     def grows(self, sequence, chunk):
         """Take the blocks for a chunk; False if there is no room."""

@@ -13,7 +13,7 @@ from prophet_xr.serving.simulate import each, gathered, latencies, objectives
 from prophet_xr.serving.state import Requests
 
 FARTHEST = 20  # doublings from the load's own rate, either way
-OUTCOMES = ("found", "met_at_no_rate", "met_at_every_rate")
+OUTCOMES = ("found", "met_at_no_rate", "met_at_every_rate", "too_many_turned_away")
 OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "capacity": ((), "1 / s", "Highest rate of requests that meets the objectives"),
     "scale": ((), "1", "That rate over the load's own"),
@@ -55,8 +55,8 @@ def capacity(
     xr.Dataset
         On the dims of the inputs that matter and those of the load: ``capacity`` [1/s], and at that
         rate ``scale``, ``throughput`` [1/s], ``batch_mean`` and ``preemptions``.  ``outcome`` says
-        ``met_at_no_rate`` (not even by requests that meet no other; capacity 0) or
-        ``met_at_every_rate`` (the load is too short to say; capacity NaN).
+        why there is none: ``met_at_no_rate``, ``too_many_turned_away`` (requests that do not fit;
+        capacity 0 for both) or ``met_at_every_rate`` (the load is too short to say; capacity NaN).
 
     Raises
     ------
@@ -84,11 +84,12 @@ def _search(
     span = np.ptp(requests.arrival)
     if span <= 0:
         raise InputError("the requests of the load arrive at once; expected a span of time")
-    low, high = _brackets(service, requests, promise)
-    if low == 0.0 or np.isinf(high):
-        none = {"throughput": np.nan, "batch_mean": np.nan, "preemptions": 0}
-        value, code = (0.0, 1) if low == 0.0 else (np.nan, 2)
-        return {"capacity": value, "scale": value, "outcome": code, **none}
+    if np.mean(requests.cause > 0) > 1.0 - promise[2]:
+        return _none(0.0, 3)
+    low = _highest_doubling(service, requests, promise)
+    if low == 0.0 or low == 2.0**FARTHEST:
+        return _none(0.0, 1) if low == 0.0 else _none(np.nan, 2)
+    high = 2.0 * low
     while high / low > 1.0 + tolerance:
         middle = (low * high) ** 0.5
         if _keeps(service, requests, middle, promise):
@@ -107,17 +108,24 @@ def _search(
     }
 
 
-def _brackets(
+def _none(value: float, code: int) -> dict[str, Any]:
+    """What there is where no rate was found."""
+    none = {"throughput": np.nan, "batch_mean": np.nan, "preemptions": 0}
+    return {"capacity": value, "scale": value, "outcome": code, **none}
+
+
+def _highest_doubling(
     service: Service, requests: Requests, promise: tuple[float, float, float]
-) -> tuple[float, float]:
-    """Scales a factor of 2 apart that keep the promise and do not; 0 or infinite for none."""
-    kept = _keeps(service, requests, 1.0, promise)
-    factor = 2.0 if kept else 0.5
-    for n in range(1, FARTHEST + 1):
-        if _keeps(service, requests, factor**n, promise) != kept:
-            ends = factor ** (n - 1), factor**n
-            return min(ends), max(ends)
-    return (factor**FARTHEST, np.inf) if kept else (0.0, factor**FARTHEST)
+) -> float:
+    """The highest power of 2 that keeps the promise as a scale, 0 if there is none.
+
+    From above: a policy that keeps the experts of the batch may break it at low rates too, where
+    few are resident and a prompt waits for the others.
+    """
+    for n in range(FARTHEST, -FARTHEST - 1, -1):
+        if _keeps(service, requests, 2.0**n, promise):
+            return 2.0**n
+    return 0.0
 
 
 def _keeps(

@@ -1,4 +1,4 @@
-"""What waits: a heap of requests, and a wheel of events at steps known in advance.
+"""What is to come: a heap of turns, and a wheel of events at steps known in advance.
 
 An event is a number below the length of ``due``; the wheel keeps it in the list of its step modulo
 the number of lists, so that those of one step are found by looking at one list.
@@ -23,39 +23,31 @@ class Wheel(NamedTuple):
 
 
 @part
-def before(priority, a, b):
-    """Whether request ``a`` goes before ``b``: the lower priority, then the earlier arrival."""
-    return priority[a] < priority[b] or (priority[a] == priority[b] and a < b)
-
-
-@part
-def push(heap, size, priority, request):
-    """Add a request to a heap that holds ``size``."""
+def push(heap, size, turn):
+    """Add a turn to a heap that holds ``size``."""
     at = size
     while at > 0:
         parent = (at - 1) // 2
-        if not before(priority, request, heap[parent]):
+        if turn > heap[parent]:
             break
         heap[at] = heap[parent]
         at = parent
-    heap[at] = request
+    heap[at] = turn
 
 
 @part
-def pop(heap, size, priority):
-    """Take the first request out of a heap that holds ``size``."""
-    first, last = heap[0], heap[size - 1]
-    at = 0
+def pop(heap, size):
+    """Take the first turn out of a heap that holds ``size``."""
+    last, at = heap[size - 1], 0
     while 2 * at + 1 < size - 1:
         child = 2 * at + 1
-        if child + 1 < size - 1 and before(priority, heap[child + 1], heap[child]):
+        if child + 1 < size - 1 and heap[child + 1] < heap[child]:
             child += 1
-        if not before(priority, heap[child], last):
+        if last < heap[child]:
             break
         heap[at] = heap[child]
         at = child
     heap[at] = last
-    return first
 
 
 @part

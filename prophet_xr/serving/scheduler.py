@@ -22,7 +22,6 @@ batch, one more sequence takes blocks and makes the budget smaller.
 import hashlib
 import inspect
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
@@ -48,7 +47,7 @@ def _arrive(state, requests, work):
         request = state.next
         state.next += 1
         if requests.cause[request] == 0:
-            push(work.heap, state.waiting, requests.priority, request)
+            push(work.heap, state.waiting, requests.turn[request])
             state.waiting += 1
             state.queued += state.now - requests.arrival[request]
     state.queue_max = max(state.queue_max, state.waiting)
@@ -59,7 +58,7 @@ def _leave(state, service, work, slot, tokens):
     """Free the slot and the blocks of a sequence that holds so many tokens."""
     state.used -= service.held[_blocks(service, tokens)]
     state.running -= 1
-    work.owner[slot] = NONE
+    work.turn[slot] = NONE
     work.free[state.free] = slot
     state.free += 1
 
@@ -76,11 +75,9 @@ def _stop(state, service, work, slot):
 @part
 def _preempt(state, service, requests, work):
     """Send the last in order back to wait; returns its slot."""
-    last = NONE
-    for slot in range(work.owner.size):
-        if work.owner[slot] != NONE and (
-            last == NONE or events.before(requests.priority, work.owner[last], work.owner[slot])
-        ):
+    last = 0
+    for slot in range(1, work.turn.size):
+        if work.turn[slot] > work.turn[last]:
             last = slot
     request, tokens = work.owner[last], state.done
     if last == state.partial:
@@ -91,7 +88,7 @@ def _preempt(state, service, requests, work):
         state.seen -= tokens
         _stop(state, service, work, last)
     _leave(state, service, work, last, tokens)
-    push(work.heap, state.waiting, requests.priority, request)
+    push(work.heap, state.waiting, requests.turn[request])
     state.waiting += 1
     state.lost += 1
     state.recomputed += tokens
@@ -145,20 +142,20 @@ def _go_on(state, service, requests, work, place):
 def _admit(state, service, requests, work):
     """Let in who waits, while tokens, slots and blocks last."""
     while state.waiting > 0 and state.left > 0 and state.running < service.max_sequences:
-        request = work.heap[0]
+        request = requests.whose[work.heap[0]]
         total = requests.prompt[request] + max(work.made[request], 0)
         chunk = min(total, state.left)
         need = service.held[_blocks(service, chunk)]
         if state.used + need > service.budget[state.running + 1]:
             return
-        pop(work.heap, state.waiting, requests.priority)
+        pop(work.heap, state.waiting)
         state.waiting -= 1
         if work.made[request] == NONE:
             work.made[request] = 0
             state.waited += state.now - requests.arrival[request]
         state.free -= 1
         slot = work.free[state.free]
-        work.owner[slot] = request
+        work.owner[slot], work.turn[slot] = request, requests.turn[request]
         state.running += 1
         state.used += need
         _prefill(state, slot, 0, chunk)
@@ -281,8 +278,7 @@ def _serve(state, service, requests, work):
         _settle(state, service, requests, work)
 
 
-@cache
-def _kernel() -> Callable:
+def _compiled() -> Callable:
     """Compile `_serve`, or take it from numba's cache.
 
     The cache knows the file of the function it keeps and not the files of those it calls, so their
@@ -298,11 +294,14 @@ def _kernel() -> Callable:
     return kept(serve)
 
 
+RUN = _compiled()
+
+
 def serve(service: Service, requests: Requests, bins: int = 512) -> tuple[np.record, Work]:
     """Serve all requests; what became of them, see `STATE` and `Work`."""
     made = work(service, requests.arrival.size, bins)
     state = np.zeros(1, STATE).view(np.recarray)[0]
     state.began = state.now = state.ended = requests.arrival[0]
     state.width, state.partial, state.free = NARROW, NONE, service.max_sequences
-    _kernel()(state, service, requests, made)
+    RUN(state, service, requests, made)
     return state, made

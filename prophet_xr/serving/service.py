@@ -118,7 +118,7 @@ def services(data: xr.Dataset, longest: int) -> Services:
     batches = np.arange(1.0, slots + 1.0)
     tables = sweep(base.assign_coords(batch=batches), TABLES)
     rising = np.r_[1.0, powers(WINDOW, longest, 2.0)]  # linear below and between windows
-    grids = {"batch": batch_grid(slots), "prompt_tokens": np.r_[0.0, powers(1.0, tokens, 2**0.5)]}
+    grids = {"batch": batch_grid(slots), "prompt_tokens": prompt_grid(tokens)}
     grids |= {"context": rising, "prompt_context": rising}
     names = [COMPUTE, MEMORY, *OTHERS]
     parts = sweep(base.drop_vars("context").assign_coords(grids), names)
@@ -177,6 +177,11 @@ def batch_grid(slots: int) -> np.ndarray:
     tall = np.round(32.0 * 1.04 ** np.arange(400))
     grid = np.unique(np.r_[np.arange(1.0, 33.0), tall])
     return np.r_[grid[grid < max(slots, 2)], float(max(slots, 2))]
+
+
+def prompt_grid(tokens: float) -> np.ndarray:
+    """All prompts up to 16 tokens, then in steps of 40 %."""
+    return np.r_[np.arange(16.0), powers(16.0, tokens, 2**0.5)]
 
 
 def powers(first: float, last: float, ratio: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from prophet_xr.serving.loads import checked
 from prophet_xr.serving.outputs import OUTPUTS
 from prophet_xr.serving.scheduler import serve
 from prophet_xr.serving.service import TABLES, Service, Services, services
-from prophet_xr.serving.state import CAUSES, FINISH, FIRST, Requests, Work, admitted
+from prophet_xr.serving.state import CAUSES, FINISH, FIRST, Requests, Work, admitted, requests_of
 
 REQUEST = "request"
 
@@ -84,6 +84,7 @@ def simulate(
     Notes
     -----
     Configurations and loads are shared out to threads; the kernel does not hold the interpreter.
+    A simulation is a function of its arguments alone, so that processes or dask may share them too.
     Memory grows with the requests (48 B each per thread), not with steps or tokens.  The KV pools
     of data ranks count as one.
     """
@@ -132,7 +133,7 @@ def gathered(
     result = xr.Dataset()
     for name, (dims, units, title) in outputs.items():
         values = np.array([row[name] for row in found])
-        shaped = values.reshape(*outer.values(), *values.shape[1:])
+        shaped = values.reshape((*outer.values(), *values.shape[1:]))
         attrs = {"units": units, "long_name": title}
         result[name] = ((*outer, *dims), shaped, attrs)
     for source in (served.tables, load):
@@ -155,10 +156,8 @@ def _loads(load: xr.Dataset) -> Iterator[xr.Dataset]:
 
 
 def _requests(load: xr.Dataset) -> Requests:
-    none = np.zeros(load.sizes[REQUEST], np.int64)
-    order = load.priority.values if "priority" in load else none
-    cause = none.astype(np.int8)
-    return Requests(load.arrival.values, load.prompt.values, load.output.values, order, cause)
+    order = load.priority.values if "priority" in load else None
+    return requests_of(load.arrival.values, load.prompt.values, load.output.values, order)
 
 
 def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarray:

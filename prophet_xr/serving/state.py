@@ -26,12 +26,17 @@ STATE = np.dtype(
 
 
 class Requests(NamedTuple):
-    """A load as the kernel takes it; ``cause`` is not 0 for what is turned away."""
+    """A load as the kernel takes it.
+
+    ``turn`` of each request, the least first, and ``whose`` each turn is; ``cause`` is not 0 for
+    what is turned away.
+    """
 
     arrival: np.ndarray
     prompt: np.ndarray
     output: np.ndarray
-    priority: np.ndarray
+    turn: np.ndarray
+    whose: np.ndarray
     cause: np.ndarray
 
 
@@ -39,15 +44,16 @@ class Work(NamedTuple):
     """What the kernel fills.
 
     By request: ``times`` (first token, last token) [s] and ``made``, tokens generated so far.  By
-    slot, one per running sequence: its request in ``owner``, ``origin``, the step less the tokens
-    in its cache, and ``growth``, bytes of its next block.  ``growing``: growth of all that need a
-    block at a step, by step modulo block size.
+    slot, one per running sequence: its request in ``owner`` and that one's ``turn`` (NONE if free),
+    ``origin``, the step less the tokens in its cache, and ``growth``, bytes of its next block.
+    ``growing``: growth of all that need a block at a step, by step modulo block size.
     """
 
     times: np.ndarray
     made: np.ndarray
     heap: np.ndarray
     owner: np.ndarray
+    turn: np.ndarray
     origin: np.ndarray
     growth: np.ndarray
     growing: np.ndarray
@@ -66,7 +72,8 @@ def work(service: Service, count: int, bins: int) -> Work:
         times=np.full((2, count), np.nan),
         made=np.full(count, NONE, np.int64),
         heap=np.zeros(count, np.int64),
-        owner=np.full(slots, NONE, np.int64),
+        owner=np.zeros(slots, np.int64),
+        turn=np.full(slots, NONE, np.int64),
         origin=np.zeros(slots, np.int64),
         growth=np.zeros(slots, np.int64),
         growing=np.zeros(service.block, np.int64),
@@ -77,6 +84,19 @@ def work(service: Service, count: int, bins: int) -> Work:
         series=np.zeros((bins, 6)),
         parts=np.zeros(7),
     )
+
+
+def requests_of(
+    arrival: np.ndarray,
+    prompt: np.ndarray,
+    output: np.ndarray,
+    priority: np.ndarray | None = None,
+) -> Requests:
+    """Put a load in order: by priority, the least first, then by arrival; all are let in."""
+    whose = np.arange(arrival.size) if priority is None else np.argsort(priority, kind="stable")
+    turn = np.empty_like(whose)
+    turn[whose] = np.arange(arrival.size)
+    return Requests(arrival, prompt, output, turn, whose, np.zeros(arrival.size, np.int8))
 
 
 def admitted(service: Service, prompt: np.ndarray, output: np.ndarray) -> np.ndarray:
