@@ -1,5 +1,6 @@
 """Continuous batching: against a plain scheduler, against theory, and what holds on every run."""
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -184,6 +185,31 @@ def test_a_step_takes_what_the_cube_says(routing, plan, worst):
     assert np.sqrt(np.mean(np.square(errors))) < 0.002
 
 
+def test_a_prompt_computes_by_hand():
+    # Mixtral-8x7B: 4 FLOP x 32 heads x 128 x 32 layers per pair of tokens; top-2 of 8 experts
+    data = px.inputs(model="mixtral-8x7b", gpu="H200", policy="baseline", batch=4, context=2048)
+    more = {"prompt_tokens": ("chunk", [0.0, 512.0]), "prompt_context": 1000.0}
+    cube = px.sweep(data.assign(more))
+    passed = float(cube.active_parameters) - 32_000 * 4096  # no token computes the embeddings
+    alone, both = cube.step_flops.values
+    assert both - alone == pytest.approx(512 * (2 * passed + 4 * 32 * 128 * 32 * 1000))
+
+
+def test_a_prompt_touches_experts_in_passing():
+    data = px.inputs(**SERVER, policy=POLICIES, batch=2, context=2048)
+    chunks = np.array([0.0, 1.0, 16.0, 256.0, 8192.0])
+    cube = px.sweep(data.assign(prompt_tokens=("chunk", chunks), prompt_context=100.0))
+    assert "chunk" not in cube.resident_experts.dims
+    assert "chunk" not in cube.kv_budget.dims
+    assert cube.step_experts[0] == cube.unique_experts
+    assert (cube.step_experts.diff("chunk") > 0).all()
+    assert cube.step_experts[-1] == pytest.approx(float(cube.n_experts), rel=1e-3)
+    assert (cube.link_traffic.sel(policy="baseline") == 0).all()
+    missing = (cube.step_experts - cube.resident_experts).sel(policy="prophet")
+    streamed = missing * cube.moe_layers * cube.expert_size
+    assert (cube.link_traffic.sel(policy="prophet") >= streamed * (1 - 1e-12)).all()
+
+
 def a_load(arrival, prompt, output, **more):
     return batching.load(np.array(arrival, float), np.array(prompt), np.array(output), **more)
 
@@ -282,6 +308,16 @@ def test_the_same_load_gives_the_same_bytes(run):
     again = px.simulate(data, xr.concat(loads, pd.Index([2.0, 20.0], name="rate")))
     assert again.identical(run)
     assert all(again[n].values.tobytes() == run[n].values.tobytes() for n in run.data_vars)
+
+
+def test_processes_may_share_the_loads():
+    data = px.inputs(**SERVER, policy="prophet")
+    loads = [batching.preset("azure-conv", 50, seed=n) for n in (1, 2)]
+    apart = dask.compute(
+        *(dask.delayed(px.simulate)(data, a) for a in loads), scheduler="processes"
+    )
+    together = px.simulate(data, xr.concat(loads, pd.Index([1, 2], name="seed")))
+    assert [float(a.e2e_mean) for a in apart] == together.e2e_mean.values.tolist()
 
 
 def test_what_can_never_be_served_is_turned_away():

@@ -85,8 +85,13 @@ def simulate(
     -----
     Configurations and loads are shared out to threads; the kernel does not hold the interpreter.
     A simulation is a function of its arguments alone, so that processes or dask may share them too.
-    Memory grows with the requests (48 B each per thread), not with steps or tokens.  The KV pools
-    of data ranks count as one.
+    Memory grows with the requests (some 100 B each per thread), not with steps or tokens.
+
+    Every sequence that runs counts as one of the batch, of which a policy keeps the experts.  What
+    the other tokens of its prompt touch passes over the host link within the step: it takes time
+    and no memory (``step_experts``).  Where the host computes misses, it does so at the rate of
+    its memory, for prompts too.  The KV pools of data ranks count as one.  Prefixes that prompts
+    share are computed anew.
     """
     shares = objectives(ttft, tpot, quantiles)
     if time_bins < 2 or time_bins % 2:
