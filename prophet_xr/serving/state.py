@@ -96,7 +96,9 @@ def requests_of(
     whose = np.arange(arrival.size) if priority is None else np.argsort(priority, kind="stable")
     turn = np.empty_like(whose)
     turn[whose] = np.arange(arrival.size)
-    return Requests(arrival, prompt, output, turn, whose, np.zeros(arrival.size, np.int8))
+    kinds = zip((arrival, prompt, output), ("f8", "i8", "i8"), strict=True)
+    columns = [np.require(v, dtype, ("C", "W")) for v, dtype in kinds]  # else compiled anew
+    return Requests(*columns, turn=turn, whose=whose, cause=np.zeros(arrival.size, np.int8))
 
 
 def admitted(service: Service, prompt: np.ndarray, output: np.ndarray) -> np.ndarray:
