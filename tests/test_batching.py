@@ -375,8 +375,10 @@ def test_options_that_make_no_sense_are_refused(more, message):
         px.simulate(px.inputs(**SERVER), a_load([0.0], [10], [10]), **more)
 
 
-def test_a_load_that_is_none_is_refused():
+def test_a_load_or_inputs_that_are_none_are_refused():
     data = px.inputs(**SERVER)
+    with pytest.raises(px.InputError, match="max_sequences is missing"):
+        px.simulate(data.drop_vars("max_sequences"), a_load([0.0], [10], [10]))
     with pytest.raises(px.InputError, match="load is a list"):
         px.simulate(data, [1.0])
     twice = xr.concat(2 * [a_load([0.0], [10], [10])], pd.Index(["a", "b"], name="policy"))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from prophet_xr.checks import check
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 
@@ -137,6 +138,7 @@ def services(data: xr.Dataset, longest: int) -> Services:
 
 def _base(data: xr.Dataset) -> xr.Dataset:
     """Inputs without a batch; InputError for what no simulation can take."""
+    check(data, ["tokens", *LIMITS])
     base = data.drop_vars(("batch", "prompt_tokens", "prompt_context"), errors="ignore")
     for axis in AXES:
         if axis in base.dims:
