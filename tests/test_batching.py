@@ -334,6 +334,18 @@ def test_what_can_never_be_served_is_turned_away():
     assert none.expected_kv_extension.isnull().all()
 
 
+def test_a_plan_or_policy_that_cannot_be_serves_nobody():
+    more = {"plan": ["tp3", "tp8"], "policy": ["baseline", "lru"], "cache_slots": 10}
+    run = px.simulate(
+        px.inputs(**{**SERVER, "model": ["mixtral-8x7b", "jamba-1.5-large"], **more}),
+        a_load([0.0, 1.0], [100, 100], [10, 10]),
+    )
+    served = run.finished.squeeze() > 0
+    assert not served.sel(plan="tp3").any()
+    assert served.sel(plan="tp8", model="mixtral-8x7b").values.tolist() == [True, False]
+    assert (run.finished + run.rejected.sum("cause") == 2).all()
+
+
 def test_priority_lets_the_urgent_go_first():
     data = px.inputs(**SERVER, policy="baseline", max_sequences=1)
     columns = ([0.0, 0.1, 0.1], [500, 500, 500], [50, 50, 50])

@@ -26,7 +26,7 @@ def write(state, service, work, duration):
     batch = state.running
     work.batch_time[batch] += duration
     state.queued += duration * state.waiting
-    if batch > 0:
+    if state.used > 0:
         state.peak = max(state.peak, state.used / service.budget[batch])
     left, now = duration, state.now - state.began
     while left > 0.0:

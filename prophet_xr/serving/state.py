@@ -105,5 +105,6 @@ def admitted(service: Service, prompt: np.ndarray, output: np.ndarray) -> np.nda
     """Code of `CAUSES` by request; what is turned away could never be served, even alone."""
     total = prompt + output
     blocks = np.minimum((total - 1 + service.block - 1) // service.block, service.held.size - 1)
-    never = service.held[blocks] > service.budget[1]
+    room = service.budget[1]  # 0 also where a policy or plan cannot be
+    never = (service.held[blocks] > room) | (room == 0)
     return np.where(total > service.max_context, 1, np.where(never, 2, 0)).astype(np.int8)
