@@ -238,7 +238,9 @@ def test_an_azure_file(tmp_path):
     assert load.arrival.values == pytest.approx([0, 4.314579], abs=1e-6)
     assert load.prompt.values.tolist() == [374, 396]
     assert load.output.values.tolist() == [44, 109]
-    assert load.attrs == {"source": "trace trace.csv", "format": "azure"}
+    assert load.attrs["format"] == "azure"
+    assert load.attrs["file"] == "trace.csv"
+    assert "github.com/Azure/AzurePublicDataset" in load.attrs["source"]
 
 
 def test_an_azure_file_with_a_zone_and_columns_in_another_order(tmp_path):

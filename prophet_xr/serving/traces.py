@@ -34,6 +34,7 @@ class Format(NamedTuple):
 
     columns: tuple[str, ...]
     seconds: Callable[[str, object], float]
+    origin: str
     optional: tuple[str, ...] = ()
     json: bool = False
 
@@ -73,7 +74,9 @@ def trace(path: str | Path, format: str | None = None) -> xr.Dataset:
         times, *rest = _columns(FORMATS[kind], first, lines, f"trace {file}")
     if not times:
         raise InputError(f"trace {file} holds a header only; expected requests below it")
-    return load(np.array(times) - times[0], *rest, source=f"trace {file.name}", format=kind)
+    form = f", in the format {FORMATS[kind].origin}" if FORMATS[kind].origin else ""
+    source = {"source": f"trace {file.name}{form}", "file": file.name, "format": kind}
+    return load(np.array(times) - times[0], *rest, **source)
 
 
 def _lines(source: IO[bytes], where: str) -> Iterator[Line]:
@@ -211,8 +214,12 @@ def _known() -> str:
     return "; ".join(f"{kind} ({', '.join(form.columns)})" for kind, form in FORMATS.items())
 
 
+AZURE = "of the Azure LLM inference traces (github.com/Azure/AzurePublicDataset)"
+MOONCAKE = "of the Mooncake traces (github.com/kvcache-ai/Mooncake)"
 FORMATS = {
-    "azure": Format(("TIMESTAMP", "ContextTokens", "GeneratedTokens"), _moment),
-    "mooncake": Format(("timestamp", "input_length", "output_length"), _milliseconds, json=True),
-    "generic": Format(("arrival", "prompt", "output"), _seconds, ("priority",)),
+    "azure": Format(("TIMESTAMP", "ContextTokens", "GeneratedTokens"), _moment, AZURE),
+    "mooncake": Format(
+        ("timestamp", "input_length", "output_length"), _milliseconds, MOONCAKE, json=True
+    ),
+    "generic": Format(("arrival", "prompt", "output"), _seconds, "", ("priority",)),
 }
