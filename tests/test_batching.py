@@ -394,6 +394,8 @@ def test_a_load_or_inputs_that_are_none_are_refused():
     with pytest.raises(px.InputError, match="load is a list"):
         px.simulate(data, [1.0])
     twice = xr.concat(2 * [a_load([0.0], [10], [10])], pd.Index(["a", "b"], name="policy"))
+    with pytest.raises(px.InputError, match="no point along"):
+        px.simulate(data, twice.isel(policy=[]))
     with pytest.raises(px.InputError, match="load varies along 'policy'"):
         px.simulate(data, twice)
 

@@ -115,6 +115,8 @@ def each(
 ) -> tuple[Services, list[dict[str, Any]]]:
     """What becomes of every configuration under every load, in order, by threads."""
     every = [_requests(one) for one in _loads(load)]
+    if not every:
+        raise InputError(f"load has no point along {_dims(load)}; expected at least one")
     served = services(inputs, max(int((one.prompt + one.output).max()) for one in every))
     both = [d for d in _dims(load) if d in served.sizes]
     if both:
