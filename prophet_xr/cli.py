@@ -212,10 +212,10 @@ def simulate(
     given = {name: value for name, value in asked.items() if value}
     if trace is not None:
         name = trace.stem
-        make = partial(run.replayed, data, trace, kind, **given)
+        make = run.replayed(data, trace, kind, **given)
     else:
         name = preset or run.FIRST
-        make = partial(run.drawn, data, preset, **given)
+        make = run.drawn(data, preset, **given)
     folder = out / "simulate" / run.folder(name)
     _with_bar(partial(run.run, make), folder)
     click.echo(f"wrote {folder}/; start with {folder}/{run.REPORT}")

@@ -15,7 +15,7 @@ CHOSEN = {"model": ["olmoe-1b-7b", "mixtral-8x7b"], "gpu": "H100-80GB", "policy"
 @pytest.fixture(scope="module")
 def made() -> run.Cubes:
     """Two models, one of which fits with Prophet only."""
-    return run.drawn(grids.server(**CHOSEN), "azure-conv", [0.5, 20.0], [0, 1], 300)
+    return run.drawn(grids.server(**CHOSEN), "azure-conv", [0.5, 20.0], [0, 1], 300)()
 
 
 def test_servers_have_the_defaults_of_their_card():
@@ -145,7 +145,7 @@ def test_a_trace_has_files_of_its_own(tmp_path):
     file = tmp_path / "My Trace.csv"
     file.write_text("arrival,prompt,output\n" + "".join(f"{n},200,20\n" for n in range(40)))
     data = grids.server(model="olmoe-1b-7b", gpu="H100-80GB", policy="lru")
-    made = run.replayed(data, file)
+    made = run.replayed(data, file)()
     assert set(made) == {"served"}
     assert run.folder(file.stem) == "my-trace"
     text = story.report(made)

@@ -32,34 +32,37 @@ def drawn(
     rates: Iterable[float] = grids.RATES,
     seeds: Iterable[int] = grids.SEEDS,
     count: int = grids.COUNT,
-) -> Cubes:
-    """Serve a preset at several rates, and find the highest that meets the objective.
+) -> Callable[[], Cubes]:
+    """Draw a preset; what is returned serves it, and finds the highest rate within the objective.
 
     Without a preset the first is served, and the highest rate found for each.
+    Raises InputError for a load that cannot be drawn.
     """
     every = [preset] if preset else [FIRST, *(p for p in presets() if p != FIRST)]
     load = grids.drawn(every[0], rates, seeds, count)
-    most = capacity(
-        data,
-        grids.several(every, count, next(iter(seeds))),
-        quantile=views.QUANTILE,
-        ttft=views.TTFT,
-        tpot=views.TPOT,
-    )
+    return partial(_drawn, data, load, grids.several(every, count, next(iter(seeds))))
+
+
+def _drawn(data: xr.Dataset, load: xr.Dataset, every: xr.Dataset) -> Cubes:
+    objective = {"ttft": views.TTFT, "tpot": views.TPOT, "quantile": views.QUANTILE}
+    most = capacity(data, every, **objective)
     return {"served": _served(data, load), "capacity": most, "fit": grids.fit()}
 
 
 def replayed(
     data: xr.Dataset, file: Path, kind: str | None = None, rates: Iterable[float] = ()
-) -> Cubes:
-    """Serve the requests of a file, at their own rate or others."""
-    return {"served": _served(data, grids.replayed(trace(file, kind), rates))}
+) -> Callable[[], Cubes]:
+    """Read the requests of a file; what is returned serves them, at their own rate or others.
+
+    Raises InputError for a file that is no trace.
+    """
+    load = grids.replayed(trace(file, kind), rates)
+    return lambda: {"served": _served(data, load)}
 
 
 def _served(data: xr.Dataset, load: xr.Dataset) -> xr.Dataset:
-    return simulate(
-        data, load, quantiles=grids.LEVELS, ttft=views.TTFT, tpot=views.TPOT
-    ).assign_attrs(load.attrs)
+    served = simulate(data, load, quantiles=grids.LEVELS, ttft=views.TTFT, tpot=views.TPOT)
+    return served.assign_attrs(load.attrs)
 
 
 def jobs(out: Path, made: Cubes) -> list[Job]:
