@@ -4,6 +4,9 @@ from .grid import inputs, sweep
 from .queries.crossing import solve
 from .queries.extremes import cheapest, frontier, min_gpus
 from .queries.summary import summarize
+from .serving.capacity import capacity
+from .serving.expected import expected
+from .serving.simulate import simulate
 from .store import load, save
 from .stream import extend, sweep_to
 from .uncertainty.draws import draws
@@ -12,14 +15,17 @@ from .uncertainty.variance import sobol, sobol_sweep
 __all__ = [
     "InputError",
     "SpecError",
+    "capacity",
     "cheapest",
     "draws",
+    "expected",
     "extend",
     "frontier",
     "inputs",
     "load",
     "min_gpus",
     "save",
+    "simulate",
     "sobol",
     "sobol_sweep",
     "solve",

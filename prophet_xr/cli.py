@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,21 +28,27 @@ def _axis(name: str) -> Callable:
     return click.option(flag, name, metavar="V[,V...]", help=f"{kind} or comma-separated list.")
 
 
-def axes(function: Callable) -> Callable:
+def axes(*names: str) -> Callable[[Callable], Callable]:
     """Give a command one option per axis, and --set for every other input."""
-    for name in reversed((*LABELS, *NUMBERS)):
-        function = _axis(name)(function)
-    other = click.option(
-        "--set", "others", multiple=True, metavar="NAME=V[,V...]", help="Any other input."
-    )
-    study = click.option(
-        "--study",
-        type=click.Choice(["verified", "published"]),
-        default="verified",
-        show_default=True,
-        help="True architectures, or the study's own constants.",
-    )
-    return study(other(function))
+
+    def give(function: Callable) -> Callable:
+        for name in reversed(names):
+            function = _axis(name)(function)
+        return OTHER(function)
+
+    return give
+
+
+OTHER = click.option(
+    "--set", "others", multiple=True, metavar="NAME=V[,V...]", help="Any other input."
+)
+STUDY = click.option(
+    "--study",
+    type=click.Choice(["verified", "published"]),
+    default="verified",
+    show_default=True,
+    help="True architectures, or the study's own constants.",
+)
 
 
 def _value(text: str) -> float | int:
@@ -105,7 +112,8 @@ def study(out: Path) -> None:
 
 
 @cli.command()
-@axes
+@STUDY
+@axes(*LABELS, *NUMBERS)
 @click.option("--metric", "metrics", multiple=True, help="Metric to keep; all by default.")
 @OUT
 def sweep(
@@ -122,7 +130,8 @@ def sweep(
 
 @cli.command()
 @click.argument("name", metavar="[MODEL]", required=False)
-@axes
+@STUDY
+@axes(*LABELS, *NUMBERS)
 def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> None:
     """Answer for one configuration: does it fit, how many tokens, how fast.
 
@@ -177,6 +186,49 @@ def cluster(out: Path) -> None:
 
     _with_bar(run.run, out / "cluster")
     click.echo(f"wrote {out}/cluster/; start with {out}/cluster/{run.REPORT}")
+
+
+@cli.command()
+@axes(*LABELS, "context", "hit_rate", "dedup_exponent")
+@click.option("--trace", type=click.Path(path_type=Path), help="File of requests to serve.")
+@click.option("--format", "kind", help="azure, mooncake or generic; found from the file.")
+@click.option("--preset", help="Load like a published one; azure-conv, and capacity under all.")
+@click.option("--rate", metavar="V[,V...]", help="Requests per second; a trace's own by default.")
+@click.option("--seed", metavar="V[,V...]", help="Seeds of a preset.")
+@click.option("--requests", type=int, help="Requests of a preset.")
+@OUT
+def simulate(
+    others: tuple[str, ...],
+    trace: Path | None,
+    kind: str | None,
+    preset: str | None,
+    rate: str | None,
+    seed: str | None,
+    requests: int | None,
+    out: Path,
+    **options,
+) -> None:
+    """Serve a load by continuous batching: what the batch becomes, and what Prophet then gives."""
+    from prophet_xr.serving import grids, run
+
+    if trace is not None and (preset or seed or requests):
+        raise InputError("--trace is a load itself; --preset, --seed and --requests draw another")
+    data = grids.server(**_chosen(options, others))
+    asked = {"rates": _list(rate), "seeds": _list(seed), "count": requests}
+    given = {name: value for name, value in asked.items() if value}
+    if trace is not None:
+        name = trace.stem
+        make = run.replayed(data, trace, kind, **given)
+    else:
+        name = preset or run.FIRST
+        make = run.drawn(data, preset, **given)
+    folder = out / "simulate" / run.folder(name)
+    _with_bar(partial(run.run, make), folder)
+    click.echo(f"wrote {folder}/; start with {folder}/{run.REPORT}")
+
+
+def _list(text: str | None) -> list[float]:
+    return [_value(part) for part in (text or "").split(",") if part.strip()]
 
 
 @cli.command()

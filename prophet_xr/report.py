@@ -297,6 +297,18 @@ def sensitivity(m: Material) -> str:
     return "\n\n".join([survival.summary(m.cubes), link, figure])
 
 
+@section("When the batch is not a constant")
+def load(_m: Material) -> str:
+    """Say where the batch follows from the load."""
+    return (
+        "The study fixes the batch. On a server it follows from the load, and with it the experts "
+        "that Prophet keeps resident and the KV cache that is left. What a static batch "
+        "understates and overstates, and which rates meet an objective, is in "
+        "[outputs/simulate](simulate/azure-conv/UNDER_LOAD.md).\n\n"
+        "![Batches under load](simulate/azure-conv/figure2_batch_distribution.png)"
+    )
+
+
 @section("Model by model")
 def models(m: Material) -> str:
     """Tell each model's story in both studies."""

@@ -22,6 +22,7 @@ def test_help_lists_the_commands():
         "specs",
         "claims",
         "offload",
+        "simulate",
         "sensitivity",
         "validation",
     ):
@@ -97,6 +98,11 @@ def test_specs_list_and_show():
             "is in no group of the catalogue; nearest: mixtral-8x7b",
         ),
         (("specs", "build", "--data", "nowhere"), "cannot be read"),
+        (("simulate", "--trace", "nowhere.csv"), "trace nowhere.csv is no file; expected one of"),
+        (("simulate", "--trace", "x.csv", "--seed", "1"), "--trace is a load itself"),
+        (("simulate", "--preset", "azure"), "preset 'azure' is unknown; nearest: azure-co"),
+        (("simulate", "--rate", "0", "--requests", "9"), "load is scaled by 0; expected"),
+        (("simulate", "--plan", "tp1,tp2"), "inputs vary along plan; expected one plan"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, message, tmp_path):
@@ -115,6 +121,21 @@ def test_validation_writes_its_part_of_a_file(tmp_path):
     assert file.read_text().startswith("<!-- laws: generated")
     file.write_text("<!-- end of laws -->")
     assert run("validation", "--file", str(file)).returncode == 2
+
+
+def test_simulate_replays_a_trace(tmp_path):
+    trace = tmp_path / "one.csv"
+    trace.write_text("arrival,prompt,output\n0,100,10\n1,200,20\n")
+    shown = run(
+        *("simulate", "--trace", str(trace), "--model", "olmoe-1b-7b", "--gpu", "H100-80GB"),
+        *("--rate", "1,2", "--policy", "lru", "--out", str(tmp_path)),
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert f"start with {tmp_path}/simulate/one/UNDER_LOAD.md" in shown.stdout
+    with xr.open_dataset(tmp_path / "simulate" / "one" / "served.nc") as served:
+        assert served.rate.values.tolist() == [1, 2]
+        assert served.policy.values.tolist() == ["baseline", "prophet", "lru"]
+        assert (served.finished == 2).all()
 
 
 def test_a_failing_disk_is_exit_1(tmp_path):

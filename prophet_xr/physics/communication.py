@@ -38,13 +38,16 @@ def exchanges(decode_moe_layers, data_degree, expert_degree):
 
 
 @metric("B")
-def allreduce_traffic(micro_batch, tokens, hidden_size, activation_width, tensor_degree):
+def allreduce_traffic(
+    micro_batch, tokens, micro_prompt, hidden_size, activation_width, tensor_degree
+):
     """Bytes one GPU sends in one all-reduce.
 
     2 (n - 1) / n x tokens x hidden size x bytes.
     """
     share = 2.0 * (tensor_degree - 1.0) / tensor_degree
-    return share * micro_batch * tokens * hidden_size * activation_width * ELEMENT
+    moved = micro_batch * tokens + micro_prompt
+    return share * moved * hidden_size * activation_width * ELEMENT
 
 
 @metric("1")
@@ -66,12 +69,14 @@ def allreduce_time(allreduces, allreduce_traffic, tensor_rate, tensor_latency):
 
 
 @metric("element")
-def dispatch_elements(micro_batch, tokens, top_k, hidden_size, tensor_share, imbalance):
+def dispatch_elements(
+    micro_batch, tokens, micro_prompt, top_k, hidden_size, tensor_share, imbalance
+):
     """Activations that one GPU sends to experts in one layer.
 
     tokens / tensor degree x top-k x hidden size, times the imbalance of ranks.
     """
-    copies = tensor_share * micro_batch * tokens * top_k / EXPERT
+    copies = tensor_share * (micro_batch * tokens + micro_prompt) * top_k / EXPERT
     return copies * hidden_size * imbalance * ELEMENT
 
 
@@ -127,6 +132,7 @@ def dispatch_time(exchanges, dispatch_traffic, dispatch_pace, dispatch_latency):
 def handover_time(
     micro_batch,
     tokens,
+    micro_prompt,
     hidden_size,
     activation_width,
     tensor_degree,
@@ -147,7 +153,7 @@ def handover_time(
     n = tensor_degree * pipeline_degree
     rate = reach(n, link_gpus, server_gpus, link_rate, server_rate, network_rate)
     floor = reach(n, link_gpus, server_gpus, link_latency, server_latency, network_latency)
-    size = micro_batch * tokens * hidden_size * activation_width * ELEMENT
+    size = (micro_batch * tokens + micro_prompt) * hidden_size * activation_width * ELEMENT
     return (pipeline_degree - 1.0) * (floor + size / rate)
 
 

@@ -6,20 +6,18 @@ from prophet_xr.registry import metric
 
 
 @metric("1")
-def reuse(
-    resident_experts, n_experts, unique_experts, reuse_strength, reuse_exponent, reuse_weight
-):
+def reuse(resident_experts, n_experts, step_experts, reuse_strength, reuse_exponent, reuse_weight):
     """Share of expert requests already resident from earlier steps.
 
     min(x + (1 - x) (1 - exp(-b x**a)), C / U), x = C / E: chance, and locality b of the model,
     measured at batch 1 and an upper bound for larger batches.  1 without experts.
     """
-    if not unique_experts > 0:
+    if not step_experts > 0:
         return 1.0
     share = resident_experts / n_experts
     strength = reuse_weight * reuse_strength
     local = share - (1.0 - share) * math.expm1(-strength * share**reuse_exponent)
-    bound = resident_experts / unique_experts
+    bound = resident_experts / step_experts
     return bound if bound < local else local
 
 

@@ -112,6 +112,22 @@ def expert_batch(batch, pipeline_degree, data_degree, expert_degree):
 
 
 @metric("1")
+def micro_prompt(prompt_tokens, pipeline_degree, data_degree):
+    """Prompt tokens of a data rank that pass a stage at once.
+
+    prompt tokens / (stages x data degree).
+    """
+    return prompt_tokens / (pipeline_degree * data_degree)
+
+
+@metric("1")
+def expert_prompt(prompt_tokens, pipeline_degree, data_degree, expert_degree):
+    """Prompt tokens that meet in one layer of experts, as in expert_batch."""
+    apart = pipeline_degree if expert_degree > 1 else pipeline_degree * data_degree
+    return prompt_tokens / apart
+
+
+@metric("1")
 def micro_share(micro_batch, rank_batch):
     """Share of a data rank's sequences that pass a stage at once."""
     return micro_batch / rank_batch

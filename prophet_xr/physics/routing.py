@@ -115,6 +115,37 @@ def unique_experts(
     return power_weight * power + (1.0 - power_weight) * drawn
 
 
+@metric("expert")
+def step_experts(
+    n_experts,
+    top_k,
+    unique_experts,
+    expert_batch,
+    tokens,
+    expert_prompt,
+    dedup_exponent,
+    power_weight,
+    routing_skew,
+    zipf_scale,
+    effective_batch,
+    gamma,
+    gamma_scale,
+):
+    """Distinct experts of a layer that a step reads, prompts included.
+
+    As unique_experts, with B t + P tokens, or B_eff + P**g draws as if P were of one sequence;
+    what P alone touches is not kept.
+    """
+    if expert_prompt <= 0:
+        return unique_experts
+    power = min(n_experts, top_k * (expert_batch * tokens + expert_prompt) ** dedup_exponent)
+    if power_weight >= 1.0:
+        return power
+    draws = effective_batch + expert_prompt ** (1.0 + gamma_scale * (gamma - 1.0))
+    drawn = EXPERT * occupied(n_experts / EXPERT, top_k / EXPERT, routing_skew, zipf_scale, draws)
+    return power_weight * power + (1.0 - power_weight) * drawn
+
+
 @metric("1")
 def dedup_factor(n_experts, unique_experts):
     """Deduplication factor.

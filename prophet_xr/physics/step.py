@@ -42,22 +42,45 @@ def rank_active_parameters(
 
 
 @metric("FLOP")
-def step_flops(micro_batch, tokens, rank_active_parameters, kv_elements, attention_load):
-    """Arithmetic of one decode step.
+def prompt_flops(
+    micro_prompt,
+    rank_active_parameters,
+    attention_reuse,
+    tensor_share,
+    kv_full,
+    kv_windowed,
+    kv_window,
+    prompt_context,
+):
+    """Arithmetic of the prompt tokens of a step.
 
-    2 FLOP per active parameter and token, and the attention over the KV cache.
+    2 FLOP per active parameter and token, and the attention of each over the prompt's context.
     """
-    return tokens * (2.0 * micro_batch * rank_active_parameters + attention_load * kv_elements)
+    seen = kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
+    attended = attention_reuse * tensor_share * seen
+    return micro_prompt * (2.0 * rank_active_parameters + attended)
+
+
+@metric("FLOP")
+def step_flops(
+    micro_batch, tokens, rank_active_parameters, kv_elements, attention_load, prompt_flops
+):
+    """Arithmetic of one step.
+
+    2 FLOP per active parameter and token, the attention over the KV cache, and the prompts.
+    """
+    decoding = 2.0 * micro_batch * rank_active_parameters + attention_load * kv_elements
+    return tokens * decoding + prompt_flops
 
 
 @metric("expert")
-def rank_unique_experts(unique_experts, expert_share, rank_experts):
+def rank_unique_experts(step_experts, expert_share, rank_experts):
     """Distinct experts of a layer that one GPU reads in a step.
 
     U x share of the busiest expert rank, at most what the rank holds; at least one, since a layer
     ends with the rank that has one.
     """
-    own = max(unique_experts * expert_share, min(unique_experts, EXPERT))
+    own = max(step_experts * expert_share, min(step_experts, EXPERT))
     return rank_experts if own > rank_experts else own
 
 

@@ -1,0 +1,155 @@
+"""Loads: the requests that a server is asked, drawn from distributions, checked and sped up.
+
+A load is a Dataset over ``request``: arrival [s], sorted from 0; prompt and output [token]; and,
+if a scheduler is to heed it, priority (the least goes first).  Prompts share no prefix: what a
+server could reuse of one for another is ignored.
+"""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from prophet_xr.errors import InputError
+from prophet_xr.serving.distributions import Quantile, fixed, gamma
+
+LARGEST = 10**9  # tokens of one request
+MOST = 10**7  # requests of one load
+LATEST = 1e9  # s after the first request
+TITLES = {
+    "arrival": ("Arrival after the first request", "s"),
+    "prompt": ("Tokens of the prompt", "token"),
+    "output": ("Tokens generated", "token"),
+    "priority": ("Priority, the least goes first", "1"),
+}
+
+
+def load(
+    arrival: ArrayLike,
+    prompt: ArrayLike,
+    output: ArrayLike,
+    priority: ArrayLike | None = None,
+    **attrs: str | float,
+) -> xr.Dataset:
+    """Label the columns of a load; ``attrs`` say where it comes from.
+
+    Raises InputError as `checked` does.
+    """
+    columns = {"arrival": arrival, "prompt": prompt, "output": output}
+    if priority is not None:
+        columns["priority"] = priority
+    data = {name: ("request", np.asarray(values)) for name, values in columns.items()}
+    return checked(xr.Dataset(data, attrs=attrs))
+
+
+def checked(load: xr.Dataset) -> xr.Dataset:
+    """Give a load its types, names and units.
+
+    Raises InputError for a column that is missing, of another shape or type, not finite, unsorted,
+    negative or zero where that has no meaning, and for a load without requests or with too many.
+    """
+    if not isinstance(load, xr.Dataset):
+        raise InputError(f"load is a {type(load).__name__}; expected a Dataset over 'request'")
+    made = {name: _column(load, name) for name in TITLES if name in load or name != "priority"}
+    count = made["arrival"].size
+    if not 0 < count <= MOST:
+        raise InputError(f"load holds {count:,} requests; expected 1 to {MOST:,}")
+    _times(made["arrival"])
+    for name in ("prompt", "output"):
+        _refuse(name, made[name], (made[name] < 1) | (made[name] > LARGEST), f"1 to {LARGEST:,}")
+    labelled = {
+        name: ("request", values, dict(zip(("long_name", "units"), TITLES[name], strict=True)))
+        for name, values in made.items()
+    }
+    return xr.Dataset(labelled, attrs=load.attrs)
+
+
+def _column(load: xr.Dataset, name: str) -> np.ndarray:
+    if name not in load.variables:
+        raise InputError(f"load has no {name!r}, only {[str(n) for n in load]}; expected {name}")
+    values = load[name]
+    if values.dims != ("request",):
+        raise InputError(f"{name} of the load has dims {values.dims}; expected ('request',)")
+    kinds, dtype = ("fiu", np.float64) if name == "arrival" else ("iu", np.int64)
+    if values.dtype.kind not in kinds:
+        expected = "seconds" if name == "arrival" else "whole numbers"
+        raise InputError(f"{name} of the load is of type {values.dtype}; expected {expected}")
+    return np.ascontiguousarray(values.values, dtype)
+
+
+def _times(arrival: np.ndarray) -> None:
+    _refuse("arrival", arrival, ~((arrival >= 0) & (arrival <= LATEST)), f"0 to {LATEST:g} s")
+    early = np.r_[False, np.diff(arrival) < 0]
+    _refuse("arrival", arrival, early, "sorted arrivals")
+
+
+def _refuse(name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
+    if bad.any():
+        first = int(bad.argmax())
+        raise InputError(f"{name}={values[first]} of request {first}; expected {expected}")
+
+
+def rate(load: xr.Dataset) -> float:
+    """Requests per second between the first and the last.
+
+    Raises InputError if all arrive at once.
+    """
+    span = float(load.arrival[-1] - load.arrival[0])
+    if span <= 0:
+        raise InputError("the requests of the load arrive at once; expected a span of time")
+    return (load.sizes["request"] - 1) / span
+
+
+def faster(load: xr.Dataset, factor: float) -> xr.Dataset:
+    """Let the same requests arrive ``factor`` times as fast.
+
+    Raises InputError for a factor that is not positive and finite.
+    """
+    if not 0 < factor < np.inf:
+        raise InputError(f"load is scaled by {factor!r}; expected a positive number")
+    return load.assign(arrival=(load.arrival / factor).assign_attrs(load.arrival.attrs))
+
+
+def synthetic(
+    count: int,
+    rate: float,
+    *,
+    prompt: int | Quantile,
+    output: int | Quantile,
+    gaps: Quantile | None = None,
+    seed: int = 0,
+    **attrs: str | float,
+) -> xr.Dataset:
+    """Draw a load; lengths and gaps are independent of each other.
+
+    Parameters
+    ----------
+    count, rate
+        Requests, and how many arrive per second in the mean.
+    prompt, output
+        Tokens: a number for all, or one of `distributions`.
+    gaps
+        Quantiles of the time between requests, of mean 1; Poisson by default.
+    seed
+        Same seed, same load; another rate only stretches its time.
+
+    Raises
+    ------
+    InputError
+        For a count, rate or distribution that cannot be.
+    """
+    if not 0 < count <= MOST or count != int(count):
+        raise InputError(f"count={count!r}; expected a whole number of requests, 1 to {MOST:,}")
+    if not 1e-6 <= rate <= 1e6:
+        raise InputError(f"rate={rate!r}; expected 1e-06 to 1e+06 requests per second")
+    if not 0 <= seed < 2**63 or seed != int(seed):
+        raise InputError(f"seed={seed!r}; expected a whole number from 0")
+    streams = [np.random.default_rng([int(seed), n]).random(int(count)) for n in range(3)]
+    between = (gaps or gamma(1.0))(streams[0])[:-1] / rate
+    lengths = [_tokens(q, u) for q, u in zip((prompt, output), streams[1:], strict=True)]
+    made = {"source": "drawn", **attrs, "rate": float(rate), "seed": seed}
+    return load(np.r_[0.0, np.cumsum(between)], *lengths, **made)
+
+
+def _tokens(quantile: int | Quantile, shares: np.ndarray) -> np.ndarray:
+    values = quantile(shares) if callable(quantile) else fixed(quantile)(shares)
+    return np.clip(np.rint(values), 1, LARGEST).astype(np.int64)

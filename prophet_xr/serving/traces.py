@@ -1,0 +1,225 @@
+"""Traces: a load from a user's file, in one of three formats, read line by line and never trusted.
+
+- azure: CSV with TIMESTAMP (ISO date and time), ContextTokens, GeneratedTokens
+- mooncake: a JSON object a line with timestamp (ms), input_length, output_length; what prompts
+  share (hash_ids) is ignored
+- generic: CSV with arrival (s), prompt, output and, if wanted, priority
+
+Columns stand in any order and others are ignored.  Arrivals are counted from the first request.
+"""
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from math import isfinite
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.serving.loads import LARGEST, LATEST, MOST, load
+
+LINE = 2**16  # bytes; the longest line of the Mooncake trace has 2 kB
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+Line = tuple[int, str]
+Pick = Callable[[str], list]
+
+
+class Format(NamedTuple):
+    """How a kind of file names time, prompt and output (and priority), and reads its time."""
+
+    columns: tuple[str, ...]
+    seconds: Callable[[str, object], float]
+    origin: str
+    optional: tuple[str, ...] = ()
+    json: bool = False
+
+
+def trace(path: str | Path, format: str | None = None) -> xr.Dataset:
+    """Read a load from a file of requests.
+
+    Parameters
+    ----------
+    path
+        A plain file in UTF-8.
+    format
+        azure, mooncake or generic; found from the first line by default.
+
+    Returns
+    -------
+    xr.Dataset
+        arrival (request) [s] from 0, prompt, output [token] and, where the file has it, priority.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, empty or of no known format, and for the first line whose
+        numbers are no times in order or no tokens, naming file and line.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"trace {file} is no file; expected one of {_known()}")
+    with file.open("rb") as source:
+        lines = _lines(source, f"trace {file}")
+        first = next(lines, None)
+        if first is None:
+            raise InputError(f"trace {file} is empty; expected one of {_known()}")
+        kind = _detected(first[1], file) if format is None else format
+        if kind not in FORMATS:
+            raise InputError(f"format {kind!r} is unknown; {nearest(kind, FORMATS)}")
+        times, *rest = _columns(FORMATS[kind], first, lines, f"trace {file}")
+    if not times:
+        raise InputError(f"trace {file} holds a header only; expected requests below it")
+    form = f", in the format {FORMATS[kind].origin}" if FORMATS[kind].origin else ""
+    source = {"source": f"trace {file.name}{form}", "file": file.name, "format": kind}
+    return load(np.array(times) - times[0], *rest, **source)
+
+
+def _lines(source: IO[bytes], where: str) -> Iterator[Line]:
+    """Lines that hold something, with their numbers; of bounded length and number."""
+    for number in range(1, MOST + 2):
+        raw = source.readline(LINE + 1)
+        if not raw:
+            return
+        if len(raw) > LINE:
+            raise InputError(f"{where}, line {number}: over {LINE:,} bytes; expected a request")
+        try:
+            text = raw.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise InputError(f"{where}, line {number}: is no text in UTF-8") from None
+        if text:
+            yield number, text
+    raise InputError(f"{where} has over {MOST:,} lines; expected a request a line, so many at most")
+
+
+def _detected(first: str, file: Path) -> str:
+    """The format whose columns the first line names."""
+    for kind, form in FORMATS.items():
+        named = first.startswith("{") if form.json else set(form.columns) <= set(_cells(first))
+        if named:
+            return kind
+    raise InputError(f"trace {file} starts with {_short(first)}; expected one of {_known()}")
+
+
+def _columns(form: Format, first: Line, lines: Iterable[Line], where: str) -> list[array]:
+    """Times, prompts, outputs and, if the file has them, priorities."""
+    number, text = first
+    try:
+        names, pick = _object(form) if form.json else _header(form, text)
+        found = [array("d"), *(array("q") for _ in names[1:])]
+        for number, text in chain([first] if form.json else [], lines):  # noqa: B007 (see below)
+            time, *counts = pick(text)
+            found[0].append(_later(form.seconds(names[0], time), found[0], names[0]))
+            for column, name, value in zip(found[1:], names[1:], counts, strict=True):
+                column.append(_whole(name, value))
+    except InputError:  # of reading, which names its line
+        raise
+    except ValueError as problem:
+        raise InputError(f"{where}, line {number}: {problem}") from None
+    return found
+
+
+def _header(form: Format, text: str) -> tuple[tuple[str, ...], Pick]:
+    """Names of the columns, and what picks them from a line of CSV."""
+    cells = _cells(text)
+    names = form.columns + tuple(n for n in form.optional if n in cells)
+    for name in names:
+        if name not in cells:
+            raise ValueError(f"has no column {name!r}: {_short(text)}")
+    at = [cells.index(name) for name in names]
+
+    def pick(line: str) -> list:
+        parts = _cells(line)
+        if len(parts) != len(cells):
+            raise ValueError(f"has {len(parts)} columns; expected {len(cells)}")
+        return [parts[i] for i in at]
+
+    return names, pick
+
+
+def _object(form: Format) -> tuple[tuple[str, ...], Pick]:
+    """Names of the keys, and what picks them from a line of JSON."""
+
+    def pick(line: str) -> list:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            raise ValueError(f"is no JSON: {_short(line)}") from None
+        if not isinstance(entry, dict) or not entry.keys() >= set(form.columns):
+            raise ValueError(f"{_short(line)}; expected an object with {', '.join(form.columns)}")
+        return [entry[name] for name in form.columns]
+
+    return form.columns, pick
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip(' \t"') for cell in line.split(",")]
+
+
+def _later(seconds: float, times: array, name: str) -> float:
+    """The time itself, if it is not before the last one, nor decades after the first."""
+    if times and seconds < times[-1]:
+        raise ValueError(f"{name} is {times[-1] - seconds:g} s before the last; expected sorted")
+    if times and seconds - times[0] > LATEST:
+        raise ValueError(f"{name} is over {LATEST:g} s after the first")
+    return seconds
+
+
+def _whole(name: str, value: object) -> int:
+    """Tokens, or a priority: a whole number written as one."""
+    text = str(value) if type(value) in (int, str) else ""
+    low = -LARGEST if name == "priority" else 1
+    digits = text.removeprefix("-")
+    if digits.isdecimal() and digits.isascii() and len(digits) <= 10:
+        number = int(text)
+        if low <= number <= LARGEST:
+            return number
+    raise ValueError(f"{name}={_short(value)}; expected a whole number, {low:,} to {LARGEST:,}")
+
+
+def _moment(name: str, value: object) -> float:
+    """Seconds of a date and time; without a zone it is taken as UTC."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{name}={_short(value)}; expected a date and time") from None
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH).total_seconds()
+
+
+def _seconds(name: str, value: object) -> float:
+    """Seconds from 0."""
+    try:
+        seconds = float(value) if isinstance(value, (int, float, str)) else np.nan
+    except (ValueError, OverflowError):
+        seconds = np.nan
+    if isinstance(value, bool) or not isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{name}={_short(value)}; expected a time from 0")
+    return seconds
+
+
+def _milliseconds(name: str, value: object) -> float:
+    return _seconds(name, value) / 1e3
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _known() -> str:
+    return "; ".join(f"{kind} ({', '.join(form.columns)})" for kind, form in FORMATS.items())
+
+
+AZURE = "of the Azure LLM inference traces (github.com/Azure/AzurePublicDataset)"
+MOONCAKE = "of the Mooncake traces (github.com/kvcache-ai/Mooncake)"
+FORMATS = {
+    "azure": Format(("TIMESTAMP", "ContextTokens", "GeneratedTokens"), _moment, AZURE),
+    "mooncake": Format(
+        ("timestamp", "input_length", "output_length"), _milliseconds, MOONCAKE, json=True
+    ),
+    "generic": Format(("arrival", "prompt", "output"), _seconds, "", ("priority",)),
+}
