@@ -9,6 +9,12 @@ UNITS = {"B": 1.0, "GB": 1e9, "GiB": 2.0**30, "MB": 1e6, "KiB": 1024.0}
 STUDY_GRID = ["gpu", "batch"]
 ONLY_PROPHET, BOTH = 1, 2
 """Codes of ``regime`` in the row of a policy: only it fits, the baseline does too."""
+AVERAGES = {
+    "mean with no fit as 0": "mean",
+    "mean where both fit": "mean_fitting",
+    "median where both fit": "median_fitting",
+}
+"""What the averages of `extension` are called in print."""
 
 
 def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
