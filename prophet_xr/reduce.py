@@ -109,6 +109,23 @@ def _group(cube: xr.Dataset) -> xr.Dataset:
     )
 
 
+def by_memory(memory: xr.DataArray) -> dict[str, list[str]]:
+    """GPUs of like memory (gpu) [B], smallest first, by a label for all of them."""
+    found: dict[float, list[str]] = {}
+    for size, gpu in zip(memory.values.tolist(), memory.gpu.values.tolist(), strict=True):
+        near = next((known for known in found if abs(known / size - 1) < 0.02), size)
+        found.setdefault(near, []).append(gpu)
+    return {_joined(found[size]): found[size] for size in sorted(found)}
+
+
+def _joined(gpus: list[str]) -> str:
+    """Name several GPUs at once: ``A100, H100-80GB``."""
+    parts = [gpu.rpartition("-") for gpu in gpus]
+    if len({size for *_, size in parts}) == 1 and all(name for name, *_ in parts):
+        return f"{', '.join(name for name, *_ in parts)}-{parts[0][2]}"
+    return ", ".join(gpus)
+
+
 def names(cube: xr.Dataset) -> list[str]:
     """Display names of the models, their labels where there are none."""
     source = cube.model_name if "model_name" in cube.variables else cube.model

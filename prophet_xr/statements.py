@@ -27,7 +27,8 @@ cell and 0 where the baseline does not fit.
 
 1. *{UNANSWERED}*: the reason says what it would take.
 2. *{MISSED}*: under the study's constants the number is off by more than the rounding of the
-   printed one allows. Of a range, or of one number said of several models, one end of two is a part.
+   printed one allows. Of a range, or of one number said of several models, one end of two is a
+   part.
 3. What is hit is held against `architecture` (exact parameters and KV bytes, in the study's nominal
    memory and with its charge for activations) and against `verified` (usable memory and no such
    charge besides). It agrees within {CONTRADICTION:.0%} of the published number; labels, counts and

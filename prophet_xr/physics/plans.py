@@ -53,7 +53,10 @@ def plan_reason(
 
 @metric("1")
 def tensor_share(tensor_degree, plan_reason):
-    """Share of a layer on one GPU; NaN where the plan cannot exist, see plan_reason."""
+    """Share of a layer on one GPU; NaN where the plan cannot exist, see plan_reason.
+
+    1 / tensor degree.
+    """
     return math.nan if plan_reason > 0 else 1.0 / tensor_degree
 
 
@@ -68,7 +71,10 @@ def stage_share(n_layers, pipeline_degree):
 
 @metric("1")
 def stage_moe_layers(n_layers, moe_layers, moe_interval, stage_share):
-    """Layers with experts in the largest stage."""
+    """Layers with experts in the largest stage.
+
+    min(MoE layers, ceil(layers of the stage / interval between MoE layers)).
+    """
     return min(moe_layers, math.ceil(round(stage_share * n_layers) / moe_interval))
 
 
@@ -106,7 +112,10 @@ def expert_batch(batch, pipeline_degree, data_degree, expert_degree):
 
 @metric("1")
 def micro_share(micro_batch, rank_batch):
-    """Share of a data rank's sequences that pass a stage at once."""
+    """Share of a data rank's sequences that pass a stage at once.
+
+    Sequences of one pass / sequences of the rank.
+    """
     return micro_batch / rank_batch
 
 
