@@ -13,7 +13,7 @@ import xarray as xr
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.offloading.regions import ratio
 from prophet_xr.offloading.words import pair_region, ratio_region
-from prophet_xr.reduce import BOTH, by_expert_count, ends, names
+from prophet_xr.reduce import by_expert_count, ends, names
 from prophet_xr.registry import BASELINE, QUANTITIES
 from prophet_xr.sentences import four_digits, winners
 from prophet_xr.statements import Claim
@@ -66,7 +66,7 @@ def cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
 
 def _positions(cube: xr.Dataset, dim: str, labels: str | tuple) -> int | list[int]:
     """Positions of labels along a dim; looking them up costs less than a selection by label."""
-    known = cube[dim].values.tolist()
+    known = cube.variables[dim].values.tolist()
     return known.index(labels) if isinstance(labels, str) else [known.index(x) for x in labels]
 
 
@@ -105,14 +105,13 @@ def _plain(
 
 def _spread(cubes: Cubes, claim: Claim) -> str:
     """Say how many cells stand behind a true extension, and what they give on their own."""
-    found = cells(cubes["verified"], "kv_extension", claim)
-    held = found.where(cells(cubes["verified"], "regime", claim) == BOTH)
-    fitting = int(held.count())
+    found = cells(cubes["verified"], "kv_extension", claim).values
+    held = found[found == found]
     if found.size == 1:
         return ""
-    text = f"Verified, the baseline fits in {fitting} of {found.size} cells"
-    if fitting:
-        mean, median = (four_digits(float(x)) for x in (held.mean(), held.median()))
+    text = f"Verified, the baseline fits in {held.size} of {found.size} cells"
+    if held.size:
+        mean, median = four_digits(held.mean()), four_digits(np.median(held))
         text += f", where the mean is {mean} and the median {median}"
     return f"{text}."
 

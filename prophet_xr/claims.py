@@ -84,7 +84,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
-    found = dict.fromkeys(CUBES, (nan, nan))
+    found: dict[str, Found] = dict.fromkeys(CUBES, (nan, nan))
     what, verdict, reason = claim.quantity, UNANSWERED, claim.unanswerable
     if not reason:
         answer = ANSWERS[claim.quantity]

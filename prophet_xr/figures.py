@@ -6,6 +6,7 @@ Nothing goes through pyplot, so drawing leaves no state behind.
 from collections.abc import Callable
 from functools import wraps
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import seaborn as sns
@@ -44,7 +45,7 @@ FIGURES: dict[str, Draw] = {}
 DIMS = {"policy", "model", "gpu", "batch"}
 BAND = 0.68  # share of a panel of figure 3 under the marks of what only Prophet fits
 SHADE = "#f1f1f1"
-SMALL = {"fontsize": 7}
+SMALL: dict[str, Any] = {"fontsize": 7}
 TICKS = {  # by the end of what is drawn
     1.5: [1, 1.1, 1.2, 1.3, 1.4],
     1.9: [1, 1.2, 1.4, 1.6, 1.8],
@@ -183,14 +184,12 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     axes, at = drawing.subplots(), np.arange(row.sizes["model"])
     log(axes, "x", TICKS[np.inf])
     held = row.cell.values[row.both.values]
-    low, high = (held.min(), held.max()) if held.size else (1.0, 1.0)
-    axes.set_xlim(0.9 * low, 1.15 * high)
+    if held.size:
+        axes.set_xlim(0.9 * held.min(), 1.15 * held.max())
     _averages(axes, each, at - 0.33)
     lanes = np.linspace(-0.1, 0.36, len(cards))
     for lane, (label, gpus), (color, mark) in zip(lanes, cards.items(), cycle(CARDS), strict=False):
-        cells = (
-            row.cell.sel(gpu=gpus).transpose("model", "gpu", "batch").values.reshape(len(at), -1)
-        )
+        cells = row.cell.sel(gpu=gpus).values.reshape(len(at), len(gpus) * row.sizes["batch"])
         where = np.repeat(at + lane, cells.shape[1])
         axes.plot(cells.ravel(), where, mark, color=color, alpha=0.8, ms=2.8, mew=0, label=label)
         for y, found in zip(at[:1] + lane, cells, strict=False):
@@ -273,7 +272,7 @@ def _lines(axes: Axes, model: xr.Dataset, cards: dict[str, list[str]], unnamed: 
         for one in (model.sel(gpu=gpu) for gpu in gpus):
             axes.plot(one.batch, one.cell, label=label, **look)
             at = one.batch.values[one.alone.values]
-            axes.plot(at, [lanes.get(label)] * len(at), transform=across, **look, **hollow)
+            axes.plot(at, [lanes.get(label, 0.0)] * len(at), transform=across, **look, **hollow)
         if label in named:
             unnamed.remove(label)
             start = model.cell.sel(gpu=gpus).max("gpu").dropna("batch")[0]

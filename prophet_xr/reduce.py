@@ -91,21 +91,23 @@ def by_expert_count(cube: xr.Dataset) -> xr.Dataset:
             best (experts): the largest mean_fitting of one of its models;
             models, models_fitting (experts): how many there are, and how many fit anywhere.
     """
-    counts = cube.n_experts.values.astype(int)
     kept = cube[["expert_savings_fraction", "dedup_factor", "kv_extension", "regime"]]
-    lean, groups = kept.reset_coords(drop=True), np.unique(counts)  # coordinates take time
+    lean = kept.reset_coords(drop=True)  # coordinates take time
+    alone = extension(lean)
+    lean = lean.assign(own=alone.mean_fitting, fitting=alone.cells_fitting > 0)
+    counts = cube.n_experts.values.astype(int)
+    groups = np.unique(counts)
     parts = [_group(lean.isel(model=np.flatnonzero(counts == n))) for n in groups]
     return xr.concat(parts, xr.Variable("experts", groups))
 
 
 def _group(cube: xr.Dataset) -> xr.Dataset:
-    each = extension(cube)
     return extension(cube, ["model", *STUDY_GRID]).assign(
-        savings=cube.expert_savings_fraction.mean(["model", "batch"]),
-        dedup=cube.dedup_factor.mean(["model", "batch"]),
-        best=each.mean_fitting.max(),
+        savings=cube.expert_savings_fraction.mean(),
+        dedup=cube.dedup_factor.mean(),
+        best=cube.own.max(),
         models=cube.sizes["model"],
-        models_fitting=(each.cells_fitting > 0).sum(),
+        models_fitting=cube.fitting.sum(),
     )
 
 

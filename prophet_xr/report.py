@@ -14,14 +14,14 @@ from prophet_xr.reduce import AVERAGES, BOTH, extension, names, shown
 from prophet_xr.sentences import (
     CAPTIONS,
     bandwidth,
-    display,
     edge,
     listed,
     mixtral,
+    moves,
     optimal,
     origin,
     spread,
-    times,
+    where_it_fits,
 )
 from prophet_xr.statements import CONVENTION, MISSED, REFUTED, RULES, UNANSWERED
 from prophet_xr.tables import TABLES, markdown
@@ -141,7 +141,7 @@ def ladder(m: Material) -> str:
         "Tokens gained on A100-80GB at batch 16, for models that fit there; below 0 the predictor "
         "costs more than it frees, and over a baseline that does not fit the whole context counts:",
         markdown(_by_step(cube.isel(model=(gained != 0).any("step").values), gained)),
-        _moves(held, each["mean"]),
+        moves(held, each["mean"]),
     ]
     return "\n\n".join(parts)
 
@@ -151,22 +151,6 @@ def _by_step(cube: xr.Dataset, values: xr.DataArray) -> pd.DataFrame:
     for step in cube.step.values:
         frame[step.replace("_", " ")] = values.sel(step=step, model=cube.model).values
     return frame
-
-
-def _moves(cube: xr.Dataset, mean: xr.DataArray) -> str:
-    """Say for each model which step moves its average most."""
-    lines = [f"Largest moves of the {next(iter(AVERAGES))}:", ""]
-    steps = cube.step.values.tolist()
-    for model in cube.model.values:
-        row = mean.sel(model=model)
-        step = str(abs(row.diff("step")).idxmax("step").item())
-        before = row.sel(step=steps[steps.index(step) - 1]).item()
-        lines.append(
-            f"- {display(cube, model)}: {times(row.isel(step=0).item())} becomes "
-            f"{times(row.isel(step=-1).item())}; the largest move is *{step.replace('_', ' ')}*, "
-            f"{times(before)} to {times(row.sel(step=step).item())}."
-        )
-    return "\n".join(lines)
 
 
 @section("How the study counts")
@@ -351,29 +335,12 @@ def _model(told: Mapping[str, xr.Dataset], label: str) -> str:
         *("A100-80GB, batch 1 [token]", "with Prophet [token]"),
     ]
     v = cubes["verified"]
-    lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
+    lines = [
+        f"### {v.model_name.item()}",
+        markdown(pd.DataFrame(rows, columns=heads)),
+        where_it_fits(v),
+    ]
     return "\n\n".join(lines)
-
-
-def _where(v: xr.Dataset) -> str:
-    """Say on which GPUs a model fits at batch 1, and from which batch Prophet frees nothing."""
-    fits = v.fits.sel(batch=1)
-    alone = [str(g) for g in v.gpu.values if fits.sel(policy="baseline", gpu=g)]
-    more = [str(g) for g in v.gpu.values if fits.sel(policy="prophet", gpu=g) and g not in alone]
-    savings = v.expert_savings_fraction.sel(policy="prophet")
-    flat = savings.batch.values[savings.values <= 0]
-    end = (
-        f"Every expert is needed from batch {flat[0]} on"
-        if flat.size
-        else (
-            f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} "
-            f"of the experts"
-        )
-    )
-    return (
-        f"Without Prophet it fits {listed(alone)}; only with Prophet, at batch 1: {listed(more)}. "
-        f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
-    )
 
 
 @section("Claims that do not hold")

@@ -157,6 +157,46 @@ def origin(published: xr.Dataset) -> str:
     )
 
 
+# --- Models --------------------------------------------------------------------------------
+
+
+def moves(cube: xr.Dataset, mean: xr.DataArray) -> str:
+    """Say for each model which step moves its average most."""
+    lines = [f"Largest moves of the {next(iter(AVERAGES))}:", ""]
+    steps = cube.step.values.tolist()
+    for model in cube.model.values:
+        row = mean.sel(model=model)
+        step = str(abs(row.diff("step")).idxmax("step").item())
+        before = row.sel(step=steps[steps.index(step) - 1]).item()
+        lines.append(
+            f"- {display(cube, model)}: {times(row.isel(step=0).item())} becomes "
+            f"{times(row.isel(step=-1).item())}; the largest move is *{step.replace('_', ' ')}*, "
+            f"{times(before)} to {times(row.sel(step=step).item())}."
+        )
+    return "\n".join(lines)
+
+
+def where_it_fits(v: xr.Dataset) -> str:
+    """Say on which GPUs a model fits at batch 1, and from which batch Prophet frees nothing."""
+    fits = v.fits.sel(batch=1)
+    alone = [str(g) for g in v.gpu.values if fits.sel(policy="baseline", gpu=g)]
+    more = [str(g) for g in v.gpu.values if fits.sel(policy="prophet", gpu=g) and g not in alone]
+    savings = v.expert_savings_fraction.sel(policy="prophet")
+    flat = savings.batch.values[savings.values <= 0]
+    end = (
+        f"Every expert is needed from batch {flat[0]} on"
+        if flat.size
+        else (
+            f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} "
+            f"of the experts"
+        )
+    )
+    return (
+        f"Without Prophet it fits {listed(alone)}; only with Prophet, at batch 1: {listed(more)}. "
+        f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
+    )
+
+
 # --- Captions ------------------------------------------------------------------------------
 
 

@@ -133,7 +133,9 @@ def test_the_best_expert_count_is_another_one_in_truth_and_hangs_on_the_average(
 
 def test_an_average_is_the_claims_own_in_every_study(frame, verified):
     extension = verified.kv_extension.sel(policy="prophet")
-    assert frame.loc["C034", "verified"] == pytest.approx(extension.fillna(0).mean().item(), rel=1e-5)
+    assert frame.loc["C034", "verified"] == pytest.approx(
+        extension.fillna(0).mean().item(), rel=1e-5
+    )
     large = extension.sel(model="switch-large-128").fillna(0).mean().item()
     assert frame.loc["C043", "verified"] == pytest.approx(large, rel=1e-5)
 

@@ -42,7 +42,8 @@ def by_count(cube: xr.Dataset) -> xr.DataArray:
 
     A model that never fits counts as 0 where zeros count, as in the study, and else not at all.
     """
-    lean, parts = cube[["kv_extension", "regime"]].reset_coords(drop=True), []
+    lean = cube[["kv_extension", "regime"]].reset_coords(drop=True)
+    parts: list[xr.DataArray] = []
     experts = cube.n_experts.broadcast_like(cube.step).transpose("step", "model").values
     rows, row = np.unique(experts, axis=0, return_inverse=True)  # they differ between steps
     for i, counts in enumerate(rows.astype(int)):
