@@ -5,6 +5,8 @@ Nothing goes through pyplot, so drawing leaves no state behind.
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import seaborn as sns
@@ -25,20 +27,31 @@ from prophet_xr.canvas import (
     label_rows,
     log,
     style,
-    wrapped,
 )
 from prophet_xr.errors import InputError
-from prophet_xr.reduce import by_expert_count, extension, names, shown
+from prophet_xr.reduce import (
+    BOTH,
+    ONLY_PROPHET,
+    by_expert_count,
+    by_memory,
+    extension,
+    names,
+    shown,
+)
 
 Draw = Callable[[xr.Dataset], Figure]
 FIGURES: dict[str, Draw] = {}
 
 DIMS = {"policy", "model", "gpu", "batch"}
-ONLY_PROPHET, BOTH = 1, 2  # codes of regime
-BAND = 0.68  # height of the axes above which figure 3 shows what only Prophet fits
+BAND = 0.68  # share of a panel of figure 3 under the marks of what only Prophet fits
 SHADE = "#f1f1f1"
-CORNER = {"ha": "right", "va": "top", "fontsize": 7}
-TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+SMALL: dict[str, Any] = {"fontsize": 7}
+TICKS = {  # by the end of what is drawn
+    1.5: [1, 1.1, 1.2, 1.3, 1.4],
+    1.9: [1, 1.2, 1.4, 1.6, 1.8],
+    6.0: [1, 1.5, 2, 3, 4, 5],
+    np.inf: [1, 2, 5, 10, 20, 50, 100, 200, 500],
+}
 CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 
 
@@ -81,10 +94,8 @@ def _prophet(cube: xr.Dataset) -> xr.Dataset:
     both fit, else NaN.
     """
     row = cube.sel(policy="prophet").transpose("model", "gpu", "batch")
-    both = row.regime == BOTH
-    return row.assign(
-        both=both, alone=row.regime == ONLY_PROPHET, cell=row.kv_extension.where(both)
-    )
+    both, alone = row.regime == BOTH, row.regime == ONLY_PROPHET
+    return row.assign(both=both, alone=alone, cell=row.kv_extension.where(both))
 
 
 def _fitting(row: xr.Dataset) -> xr.Dataset:
@@ -101,20 +112,6 @@ def _with_experts(row: xr.Dataset) -> list[str]:
     """Return ``name  k/E`` of each model."""
     shape = zip(names(row), row.top_k.values, row.n_experts.values, strict=True)
     return [f"{name}  {k:.0f}/{e:.0f}" for name, k, e in shape]
-
-
-def _alone(row: xr.Dataset) -> str:
-    """Say which models have no extension: only Prophet fits them, or nothing does."""
-    cells = row.alone.sum(["gpu", "batch"]).values
-    never = ~row.both.any(["gpu", "batch"]).values
-    listed = [(name, n) for name, n, no in zip(names(row), cells, never, strict=True) if no]
-    some = [
-        f"{name}\N{NO-BREAK SPACE}{n}" for name, n in sorted(listed, key=lambda pair: -pair[1]) if n
-    ]
-    none = [name for name, n in listed if not n]
-    total = row.sizes["gpu"] * row.sizes["batch"]
-    lines = [f"Only Prophet fits (cells of {total}): {', '.join(some)}."] if some else []
-    return "\n".join(lines + ([f"Neither fits: {', '.join(none)}."] if none else []))
 
 
 # --- The figures ---------------------------------------------------------------------------
@@ -138,6 +135,9 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
         axes.set_title(title, pad=28)
         axes.set_xlabel(f"GPU memory at batch {first.batch.item()} (GB = 10$^9$ B)")
         _card_lines(axes, shown(cube.memory_budget, "GB"))
+    for policy, color in (("prophet", PROPHET), ("baseline", BASELINE)):
+        top = shown(first.expert_memory, "GB").sel(policy=policy).values[0]
+        beside(panels[0], policy.replace("pro", "Pro"), (top, -0.85), -0.1, color)
     label_rows(panels[0], names(first), above=0.8)
     return drawing
 
@@ -148,55 +148,52 @@ def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
     axes.hlines(at, ours, base, color=RULE, linewidth=1.6, zorder=1)
     axes.plot(base, at, "o", color=BASELINE)
     axes.plot(ours, at, "D", color=PROPHET, markersize=3.2)
+    log(axes, "x")
+    axes.set_xlim(right=9 * base.max())  # the column stands inside the axes
     column = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
     for row, factor in zip(at, base / ours, strict=True):
         text = f"{factor:.0f}×" if factor >= 10 else f"{factor:.1f}×"
-        beside(axes, text, (1.07, row), 0, **column)
-    beside(axes, "ratio", (1.07, -0.85), 0, **column)
-    beside(axes, "Prophet", (ours[0], -0.85), 0, PROPHET, ha="center")
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-    beside(axes, "baseline", (base[0], -0.85), 1, BASELINE, bbox=white)
-    log(axes, "x")
+        beside(axes, text, (1.0, row), 0, **column)
+    beside(axes, "ratio", (1.0, -0.85), 0, **column)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
 
 def _card_lines(axes: Axes, budget: xr.DataArray) -> None:
     """Memory of the cards as vertical lines with stepped labels above the axes."""
-    cards: dict[float, list[str]] = {}
-    for size, gpu in zip(budget.values.tolist(), budget.gpu.values.tolist(), strict=True):
-        near = next((known for known in cards if abs(known / size - 1) < 0.02), size)
-        cards.setdefault(near, []).append(gpu)
-    across = axes.get_xaxis_transform()
+    across, cards = axes.get_xaxis_transform(), by_memory(budget)
     dashes = {"color": INK, "linewidth": 0.5, "linestyle": (0, (3, 2)), "zorder": 0.5}
-    for level, size in enumerate(sorted(cards)):
-        top = 1 + 0.04 * (len(cards) - level)
+    for level, (label, gpus) in enumerate(cards.items()):
+        top, size = 1 + 0.04 * (len(cards) - level), budget.sel(gpu=gpus[0]).item()
         axes.plot([size, size], [0, top], transform=across, clip_on=False, **dashes)
-        axes.text(size, top, f" {', '.join(cards[size])}", transform=across, va="top", fontsize=7)
+        text = f" {label}: {size:.1f} GB"
+        axes.text(size, top, text, transform=across, va="top", **SMALL)
 
 
 @figure
 def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     """Average KV extension per model, with the cells that the average is made of.
 
-    Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch).
+    Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch),
+    memory_budget (gpu) [B].
     """
-    every = _prophet(cube)
-    row = _fitting(every)
+    row = _fitting(_prophet(cube))
     row = row.isel(model=np.argsort(-extension(row)["mean"].values, kind="stable"))
-    each = extension(row)
-    drawing = Figure(figsize=(COLUMN, 1.4 + 0.38 * row.sizes["model"]))
-    axes = drawing.subplots()
-    at = np.arange(row.sizes["model"])
-    axes.plot(each["mean"], at - 0.33, "D", color=INK, markersize=3.4, label="mean")
-    axes.plot(each.median_fitting, at - 0.33, "|", color=INK, markersize=6, label="median")
-    for x, y in zip(each["mean"].values, at - 0.33, strict=True):
-        beside(axes, f"{x:.2f}", (x, y), 5, fontsize=7)
-    lanes = np.linspace(-0.11, 0.36, row.sizes["gpu"])
-    for lane, gpu, (color, mark) in zip(lanes, row.gpu.values, CARDS, strict=False):
-        cells = row.cell.sel(gpu=gpu).values.ravel()
-        lane = np.repeat(at + lane, row.sizes["batch"])
-        axes.plot(cells, lane, mark, color=color, alpha=0.8, markersize=2.6, mew=0, label=gpu)
+    each, cards = extension(row), by_memory(cube.memory_budget)
+    drawing = Figure(figsize=(COLUMN, 0.65 + 0.48 * row.sizes["model"]))
+    axes, at = drawing.subplots(), np.arange(row.sizes["model"])
+    log(axes, "x", TICKS[np.inf])
+    held = row.cell.values[row.both.values]
+    if held.size:
+        axes.set_xlim(0.9 * held.min(), 1.15 * held.max())
+    _averages(axes, each, at - 0.33)
+    lanes = np.linspace(-0.1, 0.36, len(cards))
+    for lane, (label, gpus), (color, mark) in zip(lanes, cards.items(), cycle(CARDS), strict=False):
+        cells = row.cell.sel(gpu=gpus).values.reshape(len(at), len(gpus) * row.sizes["batch"])
+        where = np.repeat(at + lane, cells.shape[1])
+        axes.plot(cells.ravel(), where, mark, color=color, alpha=0.8, ms=2.8, mew=0, label=label)
+        for y, found in zip(at[:1] + lane, cells, strict=False):
+            _in_a_gap(axes, label, np.sort(found[found == found]), y, color)
     axes.hlines(at[1:] - 0.5, 0, 1, transform=axes.get_yaxis_transform(), color=RULE, lw=0.5)
     used = zip(names(row), each.cells_fitting.values, each["cells"].values, strict=True)
     label_rows(axes, [f"{name}\n{n} of {total} cells" for name, n, total in used])
@@ -204,69 +201,100 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
     axes.set_xlabel("KV extension over the baseline (×)")
-    log(axes, "x", TICKS)
-    drawing.legend(loc="outside upper center", ncols=3)
-    zeros = bool((every.kv_extension == 0).any())
-    how = "Mean: a cell that does not fit counts as 0. Median" if zeros else "Mean, median"
-    note = f"{how}: over cells (GPU, batch) where both fit.\n{_alone(every)}"
-    drawing.supxlabel(wrapped(note, 68), x=0.01, ha="left", linespacing=0.95)
     return drawing
+
+
+def _averages(axes: Axes, each: xr.Dataset, at: np.ndarray) -> None:
+    """Mean and median where both fit, named in the first row; the mean with zeros in a column."""
+    axes.plot(each.mean_fitting, at, "x", color=INK, markersize=3.6, mew=1.1)
+    axes.plot(each.median_fitting, at, "|", color=INK, markersize=6, mew=1.1)
+    column = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
+    for y, zeros in zip(at, each["mean"].values, strict=True):
+        beside(axes, f"{zeros:.2f}", (1.16, y + 0.33), 0, **column)
+    head = {**column, "va": "bottom", "linespacing": 0.9}
+    beside(axes, "mean with\nno fit as 0", (1.16, -0.28), 0, **head, **SMALL)
+    for y, mean, median in zip(at[:1], each.mean_fitting, each.median_fitting, strict=False):
+        apart = 4 if mean > 1.6 * median else -4
+        beside(axes, "mean", (mean.item(), y), 4, **SMALL)
+        beside(axes, "median", (median.item(), y), apart, **SMALL)
+
+
+def _in_a_gap(axes: Axes, text: str, taken: np.ndarray, y: float, color: str) -> None:
+    """Write in the widest gap between marks of a lane, next to a mark."""
+    edges = np.log(np.concatenate([[axes.get_xlim()[0]], taken, [axes.get_xlim()[1]]]))
+    widest = int(np.diff(edges).argmax())
+    last = widest == len(taken)
+    if len(taken):
+        beside(axes, text, (taken[widest - last], y), 4 if last else -4, color, **SMALL)
 
 
 @figure
 def figure3_context_scaling(cube: xr.Dataset) -> Figure:
     """KV extension against the decode batch, per model and GPU.
 
-    Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch).
+    Reads kv_extension (policy, model, gpu, batch) [1], regime (policy, model, gpu, batch),
+    memory_budget (gpu) [B].
     """
-    every = _prophet(cube)
-    row = _fitting(every)
-    count, across = row.sizes["model"], 3
-    down = count // across + 1  # a slot is left for the key
-    drawing = Figure(figsize=(PAGE, 0.35 + 1.4 * down))
-    panels = drawing.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    panels[0, 0].set(xscale="log", yscale="log")
-    held = row.cell.values[row.both.values]
-    low, high = (held.min(), held.max()) if count else (1.0, 1.0)
-    panels[0, 0].set_ylim(low / 1.15, (high / low) ** (1 / BAND) * low)
+    row = _fitting(_prophet(cube))
+    row = row.isel(model=np.argsort(-row.cell.max(["gpu", "batch"]).values, kind="stable"))
+    count, cards = row.sizes["model"], by_memory(cube.memory_budget)
+    across, down = max(1, min(5, count)), max(1, -(-count // 5))
+    drawing = Figure(figsize=(PAGE, 0.3 + 1.5 * down))
+    panels = drawing.subplots(down, across, sharex=True, squeeze=False)
     log(panels[0, 0], "x", row.batch.values)
-    log(panels[0, 0], "y", [tick for tick in TICKS if tick <= high * 1.05])
+    unnamed = list(cards)
     for i, axes in enumerate(panels.flat[:count]):
-        _lines(axes, row.isel(model=i))
+        _lines(axes, row.isel(model=i), cards, unnamed)
         axes.tick_params(labelbottom=i + across >= count)
     for axes in panels[:, 0]:
         axes.set_ylabel("KV extension (×)")
     for axes in panels[-1]:
-        axes.set_xlabel("Decode batch (sequences)")
+        axes.set_xlabel("Batch (sequences)")
     for axes in panels.flat[count:]:
         axes.axis("off")
-    key = panels.flat[count]
-    key.legend(*panels[0, 0].get_legend_handles_labels(), loc="upper left", ncols=2)
-    note = f"Lines end where the baseline does not fit.\n{_alone(every)}"
-    small = {"va": "top", "fontsize": 7, "transform": key.transAxes, "in_layout": False}
-    key.text(0, 0.68, wrapped(note, 45), linespacing=1.0, **small)
+    if not count:
+        panels[0, 0].text(0.5, 0.5, "No model fits without Prophet", ha="center")
     return drawing
 
 
-def _lines(axes: Axes, model: xr.Dataset) -> None:
-    """Extension against batch, one line per GPU; in a band above, cells that only Prophet fits."""
+def _lines(axes: Axes, model: xr.Dataset, cards: dict[str, list[str]], unnamed: list[str]) -> None:
+    """Extension against batch, a line per GPU; above it marks in cells that only Prophet fits."""
     axes.set_title(names(model)[0])
     axes.axhline(1, color=INK, linewidth=0.5, zorder=0.5)
-    across, lane = axes.get_xaxis_transform(), BAND + 0.09
-    if model.alone.any():
-        band = {"color": SHADE, "linewidth": 0, "zorder": 0, "transform": axes.transAxes}
-        axes.fill_between([0, 1], BAND + 0.02, 1, **band)
-        axes.text(0.99, 0.98, "only Prophet fits", transform=axes.transAxes, **CORNER)
-    for i, (gpu, (color, mark)) in enumerate(zip(model.gpu.values, CARDS, strict=False)):
-        one = model.sel(gpu=gpu)
-        look = {"color": color, "marker": mark, "markersize": 4.4 - 0.5 * i}
-        line = "--" if i % 2 else "-"  # lines that coincide both show
-        axes.plot(one.batch, one.cell, linestyle=line, label=gpu, **look)
-        if one.alone.any():
+    named = [label for label in unnamed if model.both.sel(gpu=cards[label]).any()]
+    _scale(axes, model, 0.17 if named else 0.07)
+    across = axes.get_xaxis_transform()
+    only = [label for label, gpus in cards.items() if model.alone.sel(gpu=gpus).any()]
+    lanes = dict(zip(only, np.linspace(BAND + 0.09, 0.86, len(only)), strict=True))
+    hollow = {"fillstyle": "none", "markeredgewidth": 0.7, "linestyle": "none"}
+    for (label, gpus), (color, mark) in zip(cards.items(), cycle(CARDS), strict=False):
+        look = {"color": color, "marker": mark, "markersize": 3.2}
+        for one in (model.sel(gpu=gpu) for gpu in gpus):
+            axes.plot(one.batch, one.cell, label=label, **look)
             at = one.batch.values[one.alone.values]
-            hollow = {"fillstyle": "none", "markeredgewidth": 0.7, "linestyle": "none"}
-            axes.plot(at, np.full(len(at), lane), transform=across, **look, **hollow)
-            lane += 0.08
+            axes.plot(at, [lanes.get(label, 0.0)] * len(at), transform=across, **look, **hollow)
+        if label in named:
+            unnamed.remove(label)
+            start = model.cell.sel(gpu=gpus).max("gpu").dropna("batch")[0]
+            under = label == named[-1] and len(named) > 1  # the lines above leave no room
+            at = (start.batch.item(), 0 if under else start.item())
+            place = {"xycoords": across if under else "data", "va": "bottom"}
+            beside(axes, label, at, 3, color, **place, **SMALL)
+
+
+def _scale(axes: Axes, model: xr.Dataset, room: float) -> None:
+    """Log axis over what is drawn, and room around it; more above where only Prophet fits."""
+    low, high = min(1.0, model.cell.min().item()), model.cell.max().item()
+    ticks = next(ticks for end, ticks in TICKS.items() if high < end)
+    margin = (high / low) ** room
+    low, high = low / margin, high * margin
+    log(axes, "y", [tick for tick in ticks if tick <= high])
+    axes.set_ylim(low, high)
+    if model.alone.any():
+        axes.set_ylim(low, low * (high / low) ** (1 / BAND))
+        axes.spines["left"].set_bounds(low, high)
+        corner = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+        axes.text(0.99, 0.99, "only Prophet fits", **corner, **SMALL)
 
 
 @figure
@@ -300,8 +328,8 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     regime (policy, model, gpu, batch), n_experts (model), top_k (model).
     """
     row = _by_experts(_prophet(cube))
-    drawing = Figure(figsize=(PAGE, 1.0 + 0.155 * row.sizes["model"]))
-    left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
+    drawing = Figure(figsize=(PAGE, 1.1 + 0.155 * row.sizes["model"]))
+    left, right, table = drawing.subplots(1, 3, sharey=True, width_ratios=[1.6, 1, 0.8])
     label_rows(left, _with_experts(row), above=0.4)
     edges = np.flatnonzero(np.diff(row.n_experts.values, prepend=-1, append=-1))
     for axes in (left, right):
@@ -311,41 +339,63 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
     beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
     _dedup(left, row)
     _extensions(right, row, edges)
+    _columns(table, row, edges)
     return drawing
 
 
 def _dedup(axes: Axes, row: xr.Dataset) -> None:
-    """Deduplication factor of each row, one dot per batch."""
+    """Deduplication factor of each row, one dot per batch until every expert is needed."""
     factor = row.dedup_factor.transpose("model", "batch")
+    growing = factor > 1
     at = np.arange(row.sizes["model"])
     axes.hlines(at, factor.min("batch"), factor.max("batch"), color=RULE, lw=0.8, zorder=1)
     shades = sns.color_palette("viridis", row.sizes["batch"]).as_hex()
     for i, (batch, shade) in enumerate(zip(row.batch.values, shades, strict=True)):
         label = str(batch) if i else f"batch {batch}"
-        axes.plot(factor.sel(batch=batch), at, "o", color=shade, label=label)
+        shown = factor.sel(batch=batch).where(growing.sel(batch=batch))
+        axes.plot(shown, at, "o", color=shade, label=label)
+    for y, more in zip(at, growing.values, strict=True):
+        if not more.all():
+            first = row.batch.values[~more][0]
+            axes.plot(1, y, "|", color=FAINT, markersize=4)
+            beside(axes, f"all from {first}", (1, y), -3, FAINT, va="center_baseline", **SMALL)
     axes.set_xlabel("Deduplication factor: experts / distinct (×)")
     log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
+    axes.set_xlim(left=0.26)  # room for words
+    axes.spines["bottom"].set_bounds(1, factor.max().item())
+    axes.spines["left"].set_visible(False)
     axes.legend(loc="lower right", bbox_to_anchor=(1.02, 1.0), ncols=6, columnspacing=0.5)
 
 
 def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
-    """Average extension of each row, or why there is none, and the average of each group."""
-    each = extension(row)
-    mean = each["mean"].where(each.cells_fitting > 0).values
-    alone, at = row.alone.sum(["gpu", "batch"]).values, np.arange(len(mean))
-    axes.plot(mean, at, "o", color=PROPHET, label="model")
-    level = {"xycoords": axes.get_yaxis_transform(), "va": "center_baseline", "ha": "right"}
-    for y in at[np.isnan(mean)]:
-        why = f"only Prophet fits, {alone[y]} of {each['cells'].values[y]} cells"
-        axes.plot(0, y, "o", color=FAINT, fillstyle="none", markeredgewidth=0.7, clip_on=False)
-        beside(axes, why if alone[y] else "neither fits", (0.98, y), 0, FAINT, **level, fontsize=7)
-    groups = by_expert_count(row).extension.values
-    label = "mean of the expert count (no fit = 0)"
-    bars = {"color": BASELINE, "linewidth": 1.4, "zorder": 1.5, "label": label}
-    axes.vlines(groups, edges[:-1] - 0.38, edges[1:] - 0.62, **bars)
-    for x, y in zip(groups, (edges[:-1] + edges[1:] - 1) / 2, strict=True):
-        beside(axes, f"{x:.2f}", (1.13, y), 0, BASELINE, **level)
-    axes.set_xlabel("Mean KV extension over the baseline (×)")
-    axes.set_xlim(left=-0.03 * axes.get_xlim()[1])
+    """Mean extension where both fit: of each row, and over the rows of an expert count."""
+    means, groups = extension(row).mean_fitting.values, by_expert_count(row).mean_fitting.values
+    axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
+    axes.vlines(groups, edges[:-1] - 0.5, edges[1:] - 0.5, color=BASELINE, linewidth=1.4, zorder=1)
+    axes.plot(means, np.arange(len(means)), "o", color=PROPHET, markersize=3.2)
+    axes.set_xlabel("Mean KV extension where both fit (×)")
     axes.spines["left"].set_visible(False)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.15, 1), ncols=2)
+
+
+def _columns(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
+    """Cells of each row in which both fit and only Prophet does; means of each expert count."""
+    over, counts = ["gpu", "batch"], by_expert_count(row)
+    middles, rows = (edges[:-1] + edges[1:] - 1) / 2, np.arange(row.sizes["model"])
+    total = row.sizes["gpu"] * row.sizes["batch"]
+    columns = [
+        (0.14, "both\nfit", INK, rows, row.both.sum(over), "{:.0f}"),
+        (0.44, "only\nProphet", INK, rows, row.alone.sum(over), "{:.0f}"),
+        (0.72, "both\nfit", BASELINE, middles, counts.mean_fitting, "{:.2f}"),
+        (1.0, "no fit\nas 0", BASELINE, middles, counts["mean"], "{:.2f}"),
+    ]
+    place = {"xycoords": axes.get_yaxis_transform(), "ha": "right"}
+    head = {**place, **SMALL, "va": "baseline"}
+    for x, title, color, at, values, form in columns:
+        for level, words in enumerate(reversed(title.splitlines())):
+            beside(axes, words, (x, -0.75 - 0.65 * level), 0, color, **head)
+        for y, value in zip(at, values.values, strict=True):
+            text = form.format(value) if value == value else "-"
+            beside(axes, text, (x, y), 0, color, **place, va="center_baseline")
+    for x, title, color in ((0.44, f"cells of {total}", INK), (1.0, "mean of group", BASELINE)):
+        beside(axes, title, (x, -2.2), 0, color, **head)
+    axes.axis("off")

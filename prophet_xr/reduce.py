@@ -7,6 +7,14 @@ from prophet_xr.errors import InputError, nearest
 
 UNITS = {"B": 1.0, "GB": 1e9, "GiB": 2.0**30, "MB": 1e6, "KiB": 1024.0}
 STUDY_GRID = ["gpu", "batch"]
+ONLY_PROPHET, BOTH = 1, 2
+"""Codes of ``regime`` in the row of a policy: only it fits, the baseline does too."""
+AVERAGES = {
+    "mean with no fit as 0": "mean",
+    "mean where both fit": "mean_fitting",
+    "median where both fit": "median_fitting",
+}
+"""What the averages of `extension` are called in print."""
 
 
 def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
@@ -52,19 +60,19 @@ def columns(cube: xr.Dataset, split: list[str], single: list[str], policy: str) 
 
 
 def extension(cube: xr.Dataset, over: list[str] | None = None) -> xr.Dataset:
-    """Average the KV extension, and say over how many cells.
+    """Average the KV extension in three ways, and say over how many cells.
 
     Reads   kv_extension (..., gpu, batch) [1], regime (..., gpu, batch)
-    Returns mean: over every cell that holds a number, zeros included (the study's convention);
+    Returns mean: over every cell, 0 where the baseline does not fit (the study's convention);
             mean_fitting, median_fitting, largest: over the cells where both policies fit;
             cells_fitting, cells: how many those are, and how many there are.
     """
     over = over or STUDY_GRID
-    both = cube.regime == 2
+    both = cube.regime == BOTH
     fitting = cube.kv_extension.where(both)
     return xr.Dataset(
         {
-            "mean": cube.kv_extension.mean(over),
+            "mean": cube.kv_extension.fillna(0.0).mean(over),
             "mean_fitting": fitting.mean(over),
             "median_fitting": fitting.median(over),
             "largest": fitting.max(over),
@@ -78,33 +86,46 @@ def by_expert_count(cube: xr.Dataset) -> xr.Dataset:
     """Average models of the same expert count.
 
     Reads   n_experts (model), expert_savings_fraction, dedup_factor, kv_extension, regime
-    Returns savings, dedup (n_experts): mean over batches, then models;
-            extension: mean over the cells that hold a number, then models, one that has none at 0;
-            best: the largest mean over the cells of one model where both policies fit;
-            models, models_fitting, cells_fitting: how many stand behind it.
+    Returns savings, dedup (experts): mean over batches and models;
+            what `extension` returns, over all cells of the models of a count;
+            best (experts): the largest mean_fitting of one of its models;
+            models, models_fitting (experts): how many there are, and how many fit anywhere.
     """
-    each = extension(cube)
-    table = xr.Dataset(
-        {
-            "savings": cube.expert_savings_fraction.mean("batch"),
-            "dedup": cube.dedup_factor.mean("batch"),
-            "extension": each["mean"].fillna(0.0),
-        }
-    )
+    kept = cube[["expert_savings_fraction", "dedup_factor", "kv_extension", "regime"]]
+    lean = kept.reset_coords(drop=True)  # coordinates take time
+    alone = extension(lean)
+    lean = lean.assign(own=alone.mean_fitting, fitting=alone.cells_fitting > 0)
     counts = cube.n_experts.values.astype(int)
-    group = xr.DataArray(counts, dims="model", name="experts")
-    means = table.groupby(group).mean("model")
-    best = each.mean_fitting.fillna(-1.0).groupby(group).max("model")
-    means = means.assign(best=best.where(best >= 0))
-    fitting = each.cells_fitting
-    sums = xr.Dataset(
-        {
-            "models": xr.ones_like(fitting),
-            "models_fitting": (fitting > 0).astype(int),
-            "cells_fitting": fitting,
-        }
+    groups = np.unique(counts)
+    parts = [_group(lean.isel(model=np.flatnonzero(counts == n))) for n in groups]
+    return xr.concat(parts, xr.Variable("experts", groups))
+
+
+def _group(cube: xr.Dataset) -> xr.Dataset:
+    return extension(cube, ["model", *STUDY_GRID]).assign(
+        savings=cube.expert_savings_fraction.mean(),
+        dedup=cube.dedup_factor.mean(),
+        best=cube.own.max(),
+        models=cube.sizes["model"],
+        models_fitting=cube.fitting.sum(),
     )
-    return means.assign(sums.groupby(group).sum("model"))
+
+
+def by_memory(memory: xr.DataArray) -> dict[str, list[str]]:
+    """GPUs of like memory (gpu) [B], smallest first, by a label for all of them."""
+    found: dict[float, list[str]] = {}
+    for size, gpu in zip(memory.values.tolist(), memory.gpu.values.tolist(), strict=True):
+        near = next((known for known in found if abs(known / size - 1) < 0.02), size)
+        found.setdefault(near, []).append(gpu)
+    return {_joined(found[size]): found[size] for size in sorted(found)}
+
+
+def _joined(gpus: list[str]) -> str:
+    """Name several GPUs at once: ``A100, H100-80GB``."""
+    parts = [gpu.rpartition("-") for gpu in gpus]
+    if len({size for *_, size in parts}) == 1 and all(name for name, *_ in parts):
+        return f"{', '.join(name for name, *_ in parts)}-{parts[0][2]}"
+    return ", ".join(gpus)
 
 
 def names(cube: xr.Dataset) -> list[str]:

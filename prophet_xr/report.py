@@ -10,8 +10,20 @@ from prophet_xr import specs
 from prophet_xr.describe import metric_table, number
 from prophet_xr.figures import FIGURES
 from prophet_xr.offloading import story
-from prophet_xr.reduce import extension, names, shown
-from prophet_xr.sentences import bandwidth, display, edge, listed, mixtral, optimal, spread, times
+from prophet_xr.reduce import AVERAGES, BOTH, extension, names, shown
+from prophet_xr.sentences import (
+    CAPTIONS,
+    bandwidth,
+    edge,
+    listed,
+    mixtral,
+    moves,
+    optimal,
+    origin,
+    spread,
+    where_it_fits,
+)
+from prophet_xr.statements import CONVENTION, MISSED, REFUTED, RULES, UNANSWERED
 from prophet_xr.tables import TABLES, markdown
 from prophet_xr.uncertainty import story as survival
 
@@ -19,6 +31,10 @@ STORY = [
     *("n_experts", "top_k", "expert_memory", "fixed_memory", "kv_per_token", "max_context"),
     *("fits", "expert_savings_fraction"),
 ]
+SEVERAL = (
+    "Claims on several GPUs are judged in [Many GPUs](cluster/MANY_GPUS.md), which "
+    "`prophet-xr cluster` writes."
+)
 HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
 
 
@@ -71,7 +87,7 @@ def verdicts(claims: pd.DataFrame) -> str:
 
 def claims_document(claims: pd.DataFrame) -> str:
     """Write every claim with its verdict and reason."""
-    parts = ["# Published claims, judged", verdicts(claims)]
+    parts = ["# Published claims, judged", RULES, SEVERAL, verdicts(claims)]
     for document, rows in claims.groupby("document", sort=False):
         parts += [f"## {document}", markdown(rows.drop(columns="document"))]
     return "\n\n".join(parts) + "\n"
@@ -84,18 +100,21 @@ def claims_document(claims: pd.DataFrame) -> str:
 def first_page(m: Material) -> str:
     """Headlines with their verdicts, and why, in a page."""
     heads = m.claims.set_index("id").loc[list(HEADLINES)].reset_index()
-    table = markdown(heads[["claim", "published", "reproduced", "verified", "verdict"]])
+    columns = ["claim", "unit", "published", "reproduced", "architecture", "verified", "verdict"]
     bullets = [say(m.published, m.verified) for say in (edge, mixtral, optimal, spread, bandwidth)]
     return "\n\n".join(
         [
-            "The study is computed twice: `published`, under its own constants and conventions "
+            origin(m.published),
+            "It is computed here twice: `published`, under its own constants and conventions "
             "(nominal gigabytes, an extension of 0 where the baseline does not fit), and "
-            "`verified`, under exact parameter counts and KV bytes and the memory a process can "
-            "really allocate. *Extension* is the KV budget with Prophet over the budget without.",
-            table,
+            "`verified`, under exact parameter counts and KV bytes, the memory a process can "
+            "really allocate and no charge for activations. *KV extension* is the KV budget, what "
+            "weights leave for the KV cache, with Prophet over the budget without.",
+            markdown(heads[columns]),
             "\n".join(f"- {b}" for b in bullets),
             f"Of {len(m.claims)} published statements:",
             verdicts(m.claims),
+            RULES,
         ]
     )
 
@@ -104,51 +123,34 @@ def first_page(m: Material) -> str:
 def ladder(m: Material) -> str:
     """Show which step moves which number."""
     cube = m.cubes["ladder"].sel(policy="prophet")
-    each = extension(cube)
-    steps = [str(s) for s in cube.step.values]
-    zero = extension(cube.assign(kv_extension=cube.kv_extension.fillna(0.0)))["mean"]
+    ever = cube.fits.any(["step", "gpu", "batch"]).values
+    extended = (cube.regime == BOTH).any(["step", "gpu", "batch"]).values
+    out = [name for name, fits in zip(names(cube), ever, strict=True) if not fits]
+    held = cube.isel(model=extended)
+    each, gained = extension(held), cube.kv_increase.sel(gpu="A100-80GB", batch=16)
     parts = [
-        "The ladder is one cube with the dimension `step`: the study's constants; exact parameters "
-        "(and experts, top-k); exact KV bytes and native contexts; usable instead of nominal "
-        "memory; the study's activation charge dropped. Law and hit rate stay the study's.",
-        "Mean over all cells, zeros where the baseline does not fit:",
-        markdown(_by_step(cube, zero, steps)),
-        "Mean over the cells where both fit:",
-        markdown(_by_step(cube, each.mean_fitting, steps)),
-        "Median over the cells where both fit:",
-        markdown(_by_step(cube, each.median_fitting, steps)),
-        "Cells where both fit, of " + f"{int(each.cells.max())}:",
-        markdown(_by_step(cube, each.cells_fitting, steps)),
-        "Tokens gained on A100-80GB at batch 16; below 0 the predictor costs more than it frees:",
-        markdown(_by_step(cube, cube.kv_increase.sel(gpu="A100-80GB", batch=16), steps)),
-        _moves(cube, zero, steps),
+        f"The ladder is one cube with the dimension `step`: {cube.step.attrs['comment']} Law and "
+        f"hit rate stay the study's. Models without an extension at any step are left out: they "
+        f"fit only with Prophet, or not even so ({listed(out)}).",
+    ]
+    for title, name in AVERAGES.items():
+        parts += [f"KV extension, {title}:", markdown(_by_step(held, each[name]))]
+    parts += [
+        f"Cells where both fit, of {int(each.cells.max())}:",
+        markdown(_by_step(held, each.cells_fitting)),
+        "Tokens gained on A100-80GB at batch 16, for models that fit there; below 0 the predictor "
+        "costs more than it frees, and over a baseline that does not fit the whole context counts:",
+        markdown(_by_step(cube.isel(model=(gained != 0).any("step").values), gained)),
+        moves(held, each["mean"]),
     ]
     return "\n\n".join(parts)
 
 
-def _by_step(cube: xr.Dataset, values: xr.DataArray, steps: list[str]) -> pd.DataFrame:
+def _by_step(cube: xr.Dataset, values: xr.DataArray) -> pd.DataFrame:
     frame = pd.DataFrame({"model": names(cube)})
-    for step in steps:
-        frame[step.replace("_", " ")] = values.sel(step=step).values
+    for step in cube.step.values:
+        frame[step.replace("_", " ")] = values.sel(step=step, model=cube.model).values
     return frame
-
-
-def _moves(cube: xr.Dataset, mean: xr.DataArray, steps: list[str]) -> str:
-    """Say for each model that ever fits which step moves its average most."""
-    lines = []
-    change = mean.diff("step")
-    for model in cube.model.values:
-        row = mean.sel(model=model)
-        if row.max() > 0:
-            step = str(abs(change.sel(model=model)).idxmax("step").item())
-            before = row.sel(step=steps[steps.index(step) - 1]).item()
-            lines.append(
-                f"- {display(cube, model)}: {times(row.isel(step=0).item())} becomes "
-                f"{times(row.isel(step=-1).item())}; the largest move is "
-                f"*{step.replace('_', ' ')}*, {times(before)} to "
-                f"{times(row.sel(step=step).item())}."
-            )
-    return "\n".join(lines)
 
 
 @section("How the study counts")
@@ -169,8 +171,9 @@ def accounting(m: Material) -> str:
     hit, exponent = m.published.hit_rate.item(), m.published.dedup_exponent.item()
     return "\n\n".join(
         [
-            f"- Distinct experts per layer: {m.published.unique_experts.attrs['comment']} The "
-            f"exponent is {exponent:g}; the stated hit rate of {hit:.1%} enters no memory metric.\n"
+            f"- Distinct experts per layer: min(E, k B^a) of E experts, k per token, at batch B "
+            f"with the exponent a = {exponent:g}. The stated hit rate of {hit:.1%} enters no "
+            f"memory metric.\n"
             f"- KV budget: {m.published.kv_budget.attrs['comment']}\n"
             f"- Extension: {m.published.kv_extension.attrs['comment']}\n"
             f"- An expert's stated megabytes / 1024 x 1e9 are its bytes: neither SI nor MiB, but "
@@ -214,9 +217,9 @@ def pictures(m: Material) -> str:
     for name, draw in FIGURES.items():
         title = (draw.__doc__ or name).splitlines()[0]
         parts += [f"### {title}"]
-        parts += [
-            f"{s.capitalize()}:\n\n![{title}]({s}/{name}.png)" for s in ("published", "verified")
-        ]
+        for study in ("published", "verified"):
+            caption = CAPTIONS[name](m.cubes[study])
+            parts += [f"![{title}]({study}/{name}.png)", f"*{study.capitalize()}.* {caption}"]
     return "\n\n".join(parts)
 
 
@@ -226,7 +229,7 @@ def batches(m: Material) -> str:
     parts = []
     for title, cube in (("published", m.published), ("verified", m.verified)):
         p = cube.sel(policy="prophet")
-        fitting = p.kv_extension.where(p.regime == 2)
+        fitting = p.kv_extension.where(p.regime == BOTH)
         over = ["model", "gpu"]
         frame = pd.DataFrame({"batch": p.batch.values})
         savings = shown(p.expert_savings_fraction, "%")
@@ -237,7 +240,7 @@ def batches(m: Material) -> str:
         frame["dedup, most"] = p.dedup_factor.max("model").values
         frame["extension, median"] = fitting.median(over).values
         frame["extension, largest"] = fitting.max(over).values
-        frame["cells where both fit"] = (p.regime == 2).sum(over).values
+        frame["cells where both fit"] = (p.regime == BOTH).sum(over).values
         parts += [f"### {title.capitalize()}", markdown(frame)]
     return "\n\n".join(parts)
 
@@ -332,8 +335,7 @@ def _model(told: Mapping[str, xr.Dataset], label: str) -> str:
                 shown(base.expert_memory.isel(batch=0), "GB").item(),
                 shown(base.fixed_memory, "GB").item(),
                 int(cube.kv_per_token),
-                cube["mean"].item(),
-                cube.median_fitting.item(),
+                *(cube[name].item() for name in AVERAGES.values()),
                 int(cube.cells_fitting),
                 int(base.max_context.sel(**gpu)),
                 int(cube.max_context.sel(**gpu, policy="prophet")),
@@ -341,51 +343,42 @@ def _model(told: Mapping[str, xr.Dataset], label: str) -> str:
         )
     heads = [
         *("study", "experts", "expert memory [GB]", "fixed weights [GB]", "KV [B/token]"),
-        *("mean extension", "median where both fit", "cells where both fit"),
+        *(*AVERAGES, "cells where both fit"),
         *("A100-80GB, batch 1 [token]", "with Prophet [token]"),
     ]
     v = cubes["verified"]
-    lines = [f"### {v.model_name.item()}", markdown(pd.DataFrame(rows, columns=heads)), _where(v)]
+    lines = [
+        f"### {v.model_name.item()}",
+        markdown(pd.DataFrame(rows, columns=heads)),
+        where_it_fits(v),
+    ]
     return "\n\n".join(lines)
-
-
-def _where(v: xr.Dataset) -> str:
-    """Say on which GPUs a model fits at batch 1, and from which batch Prophet frees nothing."""
-    fits = v.fits.sel(batch=1)
-    alone = [str(g) for g in v.gpu.values if fits.sel(policy="baseline", gpu=g)]
-    more = [str(g) for g in v.gpu.values if fits.sel(policy="prophet", gpu=g) and g not in alone]
-    savings = v.expert_savings_fraction.sel(policy="prophet")
-    flat = savings.batch.values[savings.values <= 0]
-    end = (
-        f"Every expert is needed from batch {flat[0]} on"
-        if flat.size
-        else (
-            f"At batch {savings.batch.values[-1]} Prophet still frees {savings.values[-1]:.0%} "
-            f"of the experts"
-        )
-    )
-    return (
-        f"Without Prophet it fits {listed(alone)}; only with Prophet, at batch 1: {listed(more)}. "
-        f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
-    )
 
 
 @section("Claims that do not hold")
 def refuted(m: Material) -> str:
     """List what is not reproduced or refuted, with the reason."""
-    bad = m.claims[m.claims.verdict.isin(["not reproduced", "refuted by the true architecture"])]
-    keep = ["id", "claim", "published", "reproduced", "verified", "verdict", "reason"]
-    return "All claims are in `claims.md`.\n\n" + markdown(bad[keep])
+    bad = m.claims[m.claims.verdict.isin([MISSED, REFUTED, CONVENTION])]
+    keep = ["id", "claim", "unit", "published", "reproduced", "architecture", "verified"]
+    head = "All claims, and the rules of the verdicts, are in [claims.md](claims.md)."
+    return f"{head}\n\n{markdown(bad[[*keep, 'verdict', 'reason']])}"
+
+
+@section("Many GPUs")
+def several(m: Material) -> str:
+    """Point to what several GPUs change."""
+    figure = "![Scaling over GPUs](cluster/figure1_scaling.png)"
+    return f"Every cell above is one GPU. {SEVERAL}\n\n{figure}"
 
 
 @section("What this does not answer")
 def limits(m: Material) -> str:
     """State the limits of the model."""
-    open_claims = int((m.claims.verdict == "not answerable by this sweep").sum())
+    open_claims = int((m.claims.verdict == UNANSWERED).sum())
     return "\n".join(
         [
             f"- {open_claims} claims need multi-GPU plans, measurements or workloads that these "
-            "sweeps do not hold.",
+            f"sweeps do not hold. {SEVERAL}",
             "- `verified` uses the `bare` runtime: all usable memory, no activations, no "
             "fragmentation. It is an upper bound; a serving engine leaves less.",
             "- The power law of distinct experts is the study's; measured routing of unrelated "

@@ -1,4 +1,4 @@
-"""What the published study prints: ``data/claims.toml``, read and checked."""
+"""What the published study prints: ``data/claims.toml``, read and checked; verdicts on it."""
 
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +12,32 @@ UNITS = {"%": 0.01, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 UNITS |= {"billion parameters": 1e9, "billion parameters at 2 B": 2e9}
 UNITS |= dict.fromkeys(("1", "x", "tokens", "experts", "count", "label", "bool"), 1.0)
 DECIMAL = ", decimal"  # ending of a unit whose megabytes are the study's, counted as 1e6 B
+
+
+CONTRADICTION = 0.1
+"""Share by which the true architecture may differ from a published number and still agree."""
+VERDICTS = REPRODUCED, FITTED, PART, REFUTED, CONVENTION, MISSED, UNANSWERED = (
+    *("reproduced", "reproduced with a fitted constant", "reproduced in part"),
+    *("refuted by the true architecture", "hangs on the memory convention"),
+    *("not reproduced", "not answerable by this sweep"),
+)
+RULES = f"""\
+Verdicts are given by these rules, in this order; means of the extension are the study's, over every
+cell and 0 where the baseline does not fit.
+
+1. *{UNANSWERED}*: the reason says what it would take.
+2. *{MISSED}*: under the study's constants the number is off by more than the rounding of the
+   printed one allows. Of a range, or of one number said of several models, one end of two is a
+   part.
+3. What is hit is held against `architecture` (exact parameters and KV bytes, in the study's nominal
+   memory and with its charge for activations) and against `verified` (usable memory and no such
+   charge besides). It agrees within {CONTRADICTION:.0%} of the published number; labels, counts and
+   yes-or-no must be equal, and an extension over a baseline that does not fit agrees with 0.
+   What disagrees with both is *{REFUTED}*; with one of them, it
+   *{CONVENTION}*.
+4. *{PART}*: another part.
+5. *{REPRODUCED}*: the study's constants give it without those that were fitted to it; else
+   *{FITTED}*."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,14 @@ ORDER = [
     *("kv_extension", "kv_increase", "usable_context", "regime"),
 ]
 
+STEP = {
+    "long_name": "Step from the published study to the true architectures",
+    "units": "1",
+    "comment": "published, the study's constants; exact_parameters, and experts and top-k; "
+    "exact_kv, and native contexts; usable_memory instead of nominal; bare, without the study's "
+    "charge for activations. Each step keeps those before it.",
+}
+
 Job = tuple[str, Callable[[], None]]
 Frames = dict[str, dict[str, pd.DataFrame]]  # tables by study and name
 
@@ -85,7 +93,8 @@ def ladder() -> xr.Dataset:
     Returns a cube with the dimension ``step``; its first step is `published` with NaN for cells
     where the baseline does not fit, its last is `verified`.
     """
-    return sweep(stacked(rungs(), "step"))
+    cube = sweep(stacked(rungs(), "step"))
+    return cube.assign_coords(step=cube.step.assign_attrs(STEP))
 
 
 def offload() -> xr.Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from prophet_xr.reduce import by_expert_count, extension, names, shown
+from prophet_xr.reduce import AVERAGES, by_expert_count, extension, names, shown
 
 Table = Callable[[xr.Dataset], pd.DataFrame]
 TABLES: dict[str, Table] = {}
@@ -42,7 +42,21 @@ def table1_kv_extension_a100_80gb(cube: xr.Dataset) -> pd.DataFrame:
     frame["KV extension"] = _values(prophet.kv_extension)
     frame["KV increase [token]"] = _values(prophet.kv_increase)
     frame["regime"] = [meanings[int(i)].replace("_", " ") for i in _values(prophet.regime)]
+    frame.attrs["note"] = _zeros(cube.sel(policy="prophet"), len(frame), cell.gpu.item())
     return frame
+
+
+def _zeros(prophet: xr.Dataset, rows: int, gpu: str) -> str:
+    """Say in how many cells an extension of 0 stands beside tokens gained, "" if in none."""
+    odd = (prophet.kv_extension == 0) & (prophet.kv_increase > 0)
+    if not odd.any():
+        return ""
+    here = int(odd.sel(gpu=gpu, batch=16).sum())
+    return (
+        f"An extension of 0 means that the baseline does not fit; the increase is then the whole "
+        f"context with Prophet. So it is in {here} of these {rows} rows and in {int(odd.sum())} of "
+        f"the {odd.size} cells of the grid."
+    )
 
 
 @table
@@ -57,16 +71,15 @@ def table2_average_extension(cube: xr.Dataset) -> pd.DataFrame:
     frame = pd.DataFrame({"model": names(cube)})
     frame["experts"] = _values(cube.n_experts).astype(int)
     frame["top-k"] = _values(cube.top_k).astype(int)
-    frame["mean extension"] = _values(each["mean"])
-    frame["mean where both fit"] = _values(each.mean_fitting)
-    frame["median where both fit"] = _values(each.median_fitting)
+    for title, name in AVERAGES.items():
+        frame[title] = _values(each[name])
     frame["largest"] = _values(each.largest)
     frame["cells where both fit"] = _values(each.cells_fitting)
     frame["cells"] = _values(each.cells)
     frame["expert savings at batch 1 [%]"] = _values(savings.sel(batch=1))
     frame["mean expert savings [%]"] = _values(savings.mean("batch"))
     frame["dedup at batch 1"] = _values(prophet.dedup_factor.sel(batch=1))
-    return frame.sort_values("mean extension", ascending=False, na_position="last", kind="stable")
+    return frame.sort_values(next(iter(AVERAGES)), ascending=False, kind="stable")
 
 
 @table
@@ -83,8 +96,9 @@ def table3_by_expert_count(cube: xr.Dataset) -> pd.DataFrame:
     frame["cells where both fit"] = groups.cells_fitting.values.astype(int)
     frame["mean expert savings [%]"] = groups.savings.values * 100
     frame["mean dedup"] = groups.dedup.values
-    frame["mean extension"] = groups.extension.values
-    frame["best model where both fit"] = groups.best.values
+    for title, name in AVERAGES.items():
+        frame[title] = groups[name].values
+    frame["best model's mean where both fit"] = groups.best.values
     return frame
 
 
@@ -128,8 +142,8 @@ def digits(column: pd.Series) -> pd.Series:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """Write a frame as a Markdown table."""
+    """Write a frame as a Markdown table, and its note below it."""
     aligned = ["left" if frame[c].dtype.kind in "OUT" else "right" for c in frame.columns]
-    return (
-        frame.apply(digits).to_markdown(index=False, colalign=aligned, disable_numparse=True) + "\n"
-    )
+    text = frame.apply(digits).to_markdown(index=False, colalign=aligned, disable_numparse=True)
+    note = frame.attrs.get("note", "")
+    return f"{text}\n\n{note}\n" if note else f"{text}\n"

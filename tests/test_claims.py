@@ -9,9 +9,10 @@ import pytest
 
 from prophet_xr import claims, specs
 from prophet_xr.errors import InputError, SpecError
+from prophet_xr.statements import RULES
 
-HITS = ("reproduced", "reproduced with a fitted constant", "refuted by the true architecture")
-REFUTED = HITS[2]
+REFUTED, CONVENTION = "refuted by the true architecture", "hangs on the memory convention"
+HITS = ("reproduced", "reproduced with a fitted constant", REFUTED, CONVENTION)
 EXACT = {  # FORMULAS.md: "hit exactly" and the fitted numbers of the summary
     "averages": ["C002", "C003", "C004", "C010", "C035", "C036", "C034"],
     "groups": ["C081", "C085", "C089", "C096", "C100", "C104"],
@@ -118,12 +119,45 @@ def test_mixtral_needs_a_model_smaller_than_it_is(frame):
 def test_a_zero_of_the_study_agrees_with_a_model_that_does_not_fit(frame):
     row = frame.loc["C038"]  # DeepSeek-V2: the study's 0.00x
     assert row.verdict == "reproduced"
-    assert isnan(row.verified)
+    assert (row.reproduced, row.architecture, row.verified) == (0, 0, 0)
 
 
-def test_the_best_expert_count_is_another_one_in_truth(frame):
+def test_the_best_expert_count_is_another_one_in_truth_and_hangs_on_the_average(frame):
     row = frame.loc["C011"]
-    assert (row.reproduced, row.verified, row.verdict) == (64, 60, REFUTED)
+    found = (row.reproduced, row.architecture, row.verified, row.verdict)
+    assert found == (64, 60, 60, REFUTED)
+    said = row.reason.partition("Verified: ")[2]
+    for count, average in ((60, "mean with no fit as 0"), (64, "mean"), (128, "median")):
+        assert f"{count} by the {average}" in said
+
+
+def test_an_average_is_the_claims_own_in_every_study(frame, verified):
+    extension = verified.kv_extension.sel(policy="prophet")
+    assert frame.loc["C034", "verified"] == pytest.approx(
+        extension.fillna(0).mean().item(), rel=1e-5
+    )
+    large = extension.sel(model="switch-large-128").fillna(0).mean().item()
+    assert frame.loc["C043", "verified"] == pytest.approx(large, rel=1e-5)
+
+
+def test_what_only_the_memory_convention_decides_is_not_laid_to_the_architecture(frame, cubes):
+    at = {"model": "qwen1.5-moe-a2.7b", "gpu": "V100-32GB", "batch": 64, "policy": "baseline"}
+    fits = cubes["ladder"].fits.sel(at)
+    assert [bool(fits.sel(step=s)) for s in ("published", "exact_kv", "bare")] == [0, 0, 1]
+    assert frame.loc["C059", "verdict"] == CONVENTION
+    assert "the study's charge for activations" in frame.loc["C059", "reason"]
+    other_way = frame.loc["C054"]  # off at exact_kv, back within a tenth with usable memory
+    assert abs(other_way.architecture - 1.1) > 0.11 > abs(other_way.verified - 1.1)
+    assert other_way.verdict == CONVENTION
+    assert "usable instead of nominal memory" in other_way.reason
+
+
+def test_a_fit_says_which_models_fit_without_prophet_too(frame):
+    assert "verified, all but Qwen2-57B-A14B" in frame.loc["C013", "reason"]
+
+
+def test_the_rules_name_every_verdict():
+    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claims.VERDICTS)
 
 
 def test_offloading_is_judged_with_the_cells_in_which_it_holds(frame):
@@ -150,12 +184,13 @@ def test_the_studys_own_slowdowns_by_its_link_and_no_locality(cubes):
 
 
 def test_fitted_constants_are_named(frame):
-    assert frame.loc["C050", "verdict"] == "reproduced with a fitted constant"
-    assert "without those that were fitted" in frame.loc["C050", "reason"]
+    assert frame.loc["C070", "verdict"] == "reproduced with a fitted constant"
+    assert "without those that were fitted" in frame.loc["C070", "reason"]
 
 
 def test_an_average_says_how_many_cells_it_has(frame):
-    assert "the baseline fits in 12 of 24 cells, median" in frame.loc["C043", "reason"]
+    said = "the baseline fits in 12 of 24 cells, where the mean is 2.385 and the median"
+    assert said in frame.loc["C043", "reason"]
 
 
 @pytest.mark.parametrize(
@@ -180,10 +215,12 @@ def test_one_end_of_two_is_a_part(frame, judged):
 
 
 def test_the_verdict_follows_the_cubes(cubes, frame):
-    swapped = claims.judge({**cubes, "verified": cubes["published"]}).set_index("id")
+    published = cubes["published"]
+    steps = published.expand_dims(step=cubes["ladder"].step.values)
+    swapped = claims.judge({**cubes, "verified": published, "ladder": steps}).set_index("id")
     assert frame.loc["C007", "verdict"] == REFUTED
     assert swapped.loc["C007", "verdict"] == "reproduced with a fitted constant"
-    assert not (swapped.verdict == REFUTED).any()
+    assert not swapped.verdict.isin([REFUTED, CONVENTION]).any()
 
 
 def test_the_summary_counts_every_claim(frame):
@@ -193,7 +230,7 @@ def test_the_summary_counts_every_claim(frame):
     assert counts.loc["multi_gpu", UNSAID] == counts.loc["multi_gpu"].sum()
 
 
-@pytest.mark.parametrize("name", ["unfitted", "offload", "costs"])
+@pytest.mark.parametrize("name", ["unfitted", "ladder", "offload", "costs"])
 def test_a_missing_cube_is_refused(cubes, name):
     with pytest.raises(InputError, match=f"cubes lack '{name}'"):
         claims.judge({n: cube for n, cube in cubes.items() if n != name})

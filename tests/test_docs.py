@@ -4,6 +4,7 @@ import doctest
 from pathlib import Path
 
 from prophet_xr import describe
+from prophet_xr.registry import metrics
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -12,6 +13,10 @@ def test_the_metric_table_is_current():
     text = README.read_text()
     start = text.index("-->", text.index("<!-- metrics:")) + 3
     assert text[start : text.index("<!-- end of metrics")].strip() == describe.metric_table()
+
+
+def test_every_metric_has_a_formula_in_words():
+    assert not [q.name for q in metrics() if not q.comment]
 
 
 def test_the_examples_run():

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from prophet_xr import canvas, store
 from prophet_xr.errors import InputError
 from prophet_xr.figures import FIGURES
 from prophet_xr.reduce import names
+from prophet_xr.sentences import CAPTIONS
 
 UNITS = ("(GB", "(×)", "(%)", "(sequences)")
 
@@ -85,17 +89,43 @@ def test_a_figure_is_drawn_where_no_model_fits(name, verified):
 
 
 @pytest.mark.parametrize("study", ["published", "verified"])
-def test_the_ranking_shows_every_fitting_cell_and_names_every_other_model(study, cubes):
+def test_the_ranking_shows_every_fitting_cell_and_its_caption_names_every_other_model(study, cubes):
     drawing = FIGURES["figure2_kv_extension_by_model"](cubes[study])
     row = cubes[study].sel(policy="prophet")
     both = row.regime == 2
-    lines = [ln for ln in drawing.axes[0].lines if ln.get_label() in cubes[study].gpu.values]
+    lines = [ln for ln in drawing.axes[0].lines if "GB" in str(ln.get_label())]
     drawn = np.sort(np.concatenate([np.asarray(ln.get_xdata(), float) for ln in lines]))
     held = np.sort(row.kv_extension.values[both.values])
     np.testing.assert_array_equal(drawn[~np.isnan(drawn)], held)
-    text = drawing.get_supxlabel().replace("\n", " ")
+    text = CAPTIONS["figure2_kv_extension_by_model"](cubes[study])
     for model in names(row.isel(model=np.flatnonzero(~both.any(["gpu", "batch"]).values))):
         assert model in text
+
+
+@pytest.mark.parametrize("study", ["published", "verified"])
+def test_words_in_a_figure_neither_overlap_nor_leave_it(study, cubes):
+    for name, draw in FIGURES.items():
+        drawing = draw(cubes[study])
+        with canvas.style():
+            drawing.draw_without_rendering()
+            boxes = [(t.get_text(), t.get_window_extent()) for t in _texts(drawing)]
+        whole = drawing.bbox
+        for i, (text, box) in enumerate(boxes):
+            assert whole.x0 <= box.x0, (name, text)
+            assert box.x1 <= whole.x1, (name, text)
+            for other, beside in boxes[i + 1 :]:
+                shared = Bbox.intersection(box, beside)
+                assert shared is None or min(shared.width, shared.height) < 3, (name, text, other)
+
+
+def _texts(drawing):
+    """Words that a figure places itself: all but those of its axes, which matplotlib spaces."""
+    every = [t for axes in drawing.axes for t in [*axes.texts, *axes.findobj(Legend)]]
+    return [t for found in every for t in found.findobj(Text) if t.get_text().strip()]
+
+
+def test_every_figure_has_a_caption():
+    assert list(CAPTIONS) == list(FIGURES)
 
 
 def test_an_interrupted_save_leaves_the_old_file_whole(tmp_path, monkeypatch):

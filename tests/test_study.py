@@ -12,7 +12,7 @@ import pytest
 import reference as by_hand
 import xarray as xr
 
-from prophet_xr import study, tables
+from prophet_xr import reduce, study, tables
 from prophet_xr.reduce import by_expert_count
 
 AVERAGES = {
@@ -46,7 +46,7 @@ def test_groups_by_expert_count_to_the_printed_digit(published):
         row = groups.sel(experts=count)
         assert round(100 * row.savings.item(), 1) == savings
         assert f"{row.dedup.item():.3g}" == f"{dedup:g}"
-        assert round(row.extension.item(), 2) == extension
+        assert round(row["mean"].item(), 2) == extension
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,45 @@ def test_every_table_reads_both_studies(published, verified):
             frame = make(cube)
             xr.testing.assert_identical(cube, before)
             assert len(frame) == (7 if "expert_count" in name and cube is published else len(frame))
-            assert tables.markdown(frame).count("\n") == len(frame) + 2
+            lines = tables.markdown(frame).split("\n\n")[0].strip().splitlines()
+            assert len(lines) == len(frame) + 2
+
+
+def test_three_averages_of_an_expert_count_by_hand(verified):
+    row = verified.sel(policy="prophet")
+    groups = by_expert_count(row)
+    for count in (64, 128):
+        own = row.isel(model=np.flatnonzero(row.n_experts == count))
+        cells = own.kv_extension.values.ravel()
+        held = cells[~np.isnan(cells)]
+        found = groups.sel(experts=count)
+        assert 0 < held.size < cells.size
+        assert found["mean"].item() == pytest.approx(held.sum() / cells.size)
+        assert found.mean_fitting.item() == pytest.approx(held.mean())
+        assert found.median_fitting.item() == pytest.approx(np.median(held))
+        assert (found.cells_fitting, found.cells) == (held.size, cells.size)
+
+
+def test_averages_have_the_same_heads_in_both_tables_and_studies(published, verified):
+    for cube in (published, verified):
+        for name in ("table2_average_extension", "table3_by_expert_count"):
+            assert set(reduce.AVERAGES) <= set(tables.TABLES[name](cube).columns)
+
+
+def test_table_1_says_where_a_zero_stands_beside_tokens_gained(published, verified):
+    table = tables.TABLES["table1_kv_extension_a100_80gb"]
+    odd = table(published)
+    rows = int(((odd["KV extension"] == 0) & (odd["KV increase [token]"] > 0)).sum())
+    assert rows > 0
+    assert f"in {rows} of these 16 rows and in 32 of the 384 cells" in tables.markdown(odd)
+    assert tables.markdown(table(verified)).count("\n\n") == 0
+
+
+def test_the_step_of_the_ladder_is_described(cubes):
+    attrs = cubes["ladder"].step.attrs
+    assert attrs["units"] == "1"
+    assert attrs["long_name"]
+    assert all(step in attrs["comment"] for step in cubes["ladder"].step.values)
 
 
 def test_files_are_the_same_twice_and_hold_no_draft(cubes, tmp_path):

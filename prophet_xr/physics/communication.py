@@ -14,7 +14,10 @@ def reach(n, link_gpus, server_gpus, near, middle, far):
 
 @metric("B / s")
 def tensor_rate(tensor_degree, link_gpus, server_gpus, link_rate, server_rate, network_rate):
-    """Bus bandwidth between the GPUs that share a layer."""
+    """Bus bandwidth between the GPUs that share a layer.
+
+    That of the link, the server or the network, by the first that connects them all.
+    """
     return reach(tensor_degree, link_gpus, server_gpus, link_rate, server_rate, network_rate)
 
 
@@ -22,7 +25,10 @@ def tensor_rate(tensor_degree, link_gpus, server_gpus, link_rate, server_rate, n
 def tensor_latency(
     tensor_degree, link_gpus, server_gpus, link_latency, server_latency, network_latency
 ):
-    """Floor of one all-reduce between the GPUs that share a layer."""
+    """Floor of one all-reduce between the GPUs that share a layer.
+
+    That of the link, the server or the network, by the first that connects them all.
+    """
     return reach(
         tensor_degree, link_gpus, server_gpus, link_latency, server_latency, network_latency
     )
@@ -95,7 +101,10 @@ def dispatch_pace(expert_degree, link_gpus, server_gpus, link_rate, server_rate,
 def dispatch_latency(
     expert_degree, link_gpus, server_gpus, link_latency, server_latency, network_latency
 ):
-    """Floor of one exchange between expert ranks."""
+    """Floor of one exchange between expert ranks.
+
+    That of the link, the server or the network, by the first that connects them all.
+    """
     return reach(
         expert_degree, link_gpus, server_gpus, link_latency, server_latency, network_latency
     )

@@ -30,7 +30,10 @@ def reserved_memory(memory_budget, nominal_memory, usable_memory, nominal_weight
 
 @metric("B")
 def predictor_memory(predictor_size):
-    """Memory of the expert predictor."""
+    """Memory of the expert predictor.
+
+    What the policy keeps for prediction: a constant, 0 without prediction.
+    """
     return predictor_size
 
 
@@ -83,7 +86,10 @@ def kv_budget(memory_budget, static_memory):
 
 @metric("1", dtype="bool")
 def fits(kv_budget):
-    """Something is left for the KV cache."""
+    """Something is left for the KV cache.
+
+    KV budget > 0.
+    """
     return kv_budget > 0
 
 
@@ -175,7 +181,10 @@ def usable_context(max_context, native_context):
 
 @metric("1", dtype="bool")
 def serves_context(kv_budget, pool_memory):
-    """The asked context fits for the whole batch."""
+    """The asked context fits for the whole batch.
+
+    KV budget > 0, and the KV pool of the batch at the context <= KV budget.
+    """
     return kv_budget > 0 and pool_memory <= kv_budget
 
 
@@ -217,7 +226,10 @@ def reason(
     "1", dtype="int64", flags=("neither_fits", "only_this_policy", "both_fit", "only_the_baseline")
 )
 def regime(fits, baseline_fits):
-    """Which of this policy and the baseline fits."""
+    """Which of this policy and the baseline fits.
+
+    0 neither, 1 only this policy, 2 both, 3 only the baseline; fits as in ``fits``.
+    """
     if fits:
         return 2 if baseline_fits else 1
     return 3 if baseline_fits else 0

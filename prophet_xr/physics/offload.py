@@ -33,7 +33,10 @@ def in_time(prediction, hit_rate, reuse):
 
 @metric("1", dtype="bool")
 def hit_rate_raised(prediction, hit_rate, reuse):
-    """The hit rate is below what residency alone gives, and was raised to it."""
+    """The hit rate is below what residency alone gives, and was raised to it.
+
+    The policy predicts, and its hit rate < reuse.
+    """
     return prediction > 0 and prediction * hit_rate < reuse
 
 
@@ -178,19 +181,28 @@ def slowdown(step_time, baseline_step_time):
 
 @metric("1 / s")
 def throughput(batch, tokens, step_time):
-    """Tokens per second of the batch."""
+    """Tokens per second of the batch.
+
+    Batch x tokens of a sequence in a step / step.
+    """
     return batch * tokens / step_time
 
 
 @metric("1 / s")
 def throughput_per_gpu(throughput, n_gpus):
-    """Tokens per second and GPU of the plan."""
+    """Tokens per second and GPU of the plan.
+
+    Tokens per second / GPUs.
+    """
     return throughput / n_gpus
 
 
 @metric("1")
 def link_utilization(link_traffic, host_link_rate, step_time):
-    """Share of the step in which bytes cross the host link."""
+    """Share of the step in which bytes cross the host link.
+
+    Bytes over the link / (link x step).
+    """
     return link_traffic / (host_link_rate * step_time)
 
 
@@ -208,7 +220,10 @@ def feasible_hit_rate(reuse, gpu_time, host_link_rate, step_expert_memory):
 
 @metric("1")
 def communication_share(communication_time, step_time):
-    """Share of the step in which GPUs exchange."""
+    """Share of the step in which GPUs exchange.
+
+    Exchange / step.
+    """
     return communication_time / step_time
 
 

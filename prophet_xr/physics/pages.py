@@ -15,7 +15,10 @@ TOKEN = 1.0
 
 @metric("B / token")
 def layer_kv_size(kv_full, kv_windowed, full_layers, windowed_layers, kv_element_size, stage_share):
-    """KV bytes of a token in one attention layer, on one GPU."""
+    """KV bytes of a token in one attention layer, on one GPU.
+
+    KV elements of all attention layers x bytes of one / (attention layers x share in a stage).
+    """
     layers = max(1.0, full_layers + windowed_layers)
     return (kv_full + kv_windowed) * kv_element_size / (layers * stage_share)
 

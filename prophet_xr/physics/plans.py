@@ -53,7 +53,10 @@ def plan_reason(
 
 @metric("1")
 def tensor_share(tensor_degree, plan_reason):
-    """Share of a layer on one GPU; NaN where the plan cannot exist, see plan_reason."""
+    """Share of a layer on one GPU; NaN where the plan cannot exist, see plan_reason.
+
+    1 / tensor degree.
+    """
     return math.nan if plan_reason > 0 else 1.0 / tensor_degree
 
 
@@ -129,7 +132,10 @@ def expert_prompt(prompt_tokens, pipeline_degree, data_degree, expert_degree):
 
 @metric("1")
 def micro_share(micro_batch, rank_batch):
-    """Share of a data rank's sequences that pass a stage at once."""
+    """Share of a data rank's sequences that pass a stage at once.
+
+    Sequences of one pass / sequences of the rank.
+    """
     return micro_batch / rank_batch
 
 

@@ -62,5 +62,8 @@ def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpu
 
 @metric("B")
 def table_memory(max_sequences, context, slot_width):
-    """Table of token slots, as some engines keep it for every sequence that can run."""
+    """Table of token slots, as some engines keep it for every sequence that can run.
+
+    Sequences x context x bytes of a slot.
+    """
     return max_sequences * context * slot_width

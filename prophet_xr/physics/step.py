@@ -10,7 +10,10 @@ EXPERT = 1.0  # unit of a plain count below
 
 @metric("FLOP / element")
 def attention_load(attention_reuse, micro_share, tensor_share):
-    """Attention arithmetic of a GPU per KV element of a data rank."""
+    """Attention arithmetic of a GPU per KV element of a data rank.
+
+    FLOP per element x share of the sequences in a pass x share of a layer.
+    """
     return attention_reuse * micro_share * tensor_share
 
 
@@ -131,25 +134,37 @@ def step_read(step_fixed_memory, step_expert_memory, kv_memory, kv_turn):
 
 @metric("s")
 def compute_time(step_flops, compute_rate):
-    """Time in arithmetic, at the datasheet rate."""
+    """Time in arithmetic, at the datasheet rate.
+
+    FLOP of the step / FLOP per second.
+    """
     return step_flops / compute_rate
 
 
 @metric("s")
 def memory_time(step_read, memory_rate):
-    """Time on the memory bus, at the datasheet rate."""
+    """Time on the memory bus, at the datasheet rate.
+
+    Bytes read / memory bandwidth.
+    """
     return step_read / memory_rate
 
 
 @metric("s")
 def memory_slack(memory_time, compute_time):
-    """Time by which memory outlasts arithmetic; 0 where arithmetic rules."""
+    """Time by which memory outlasts arithmetic; 0 where arithmetic rules.
+
+    max(memory, arithmetic) - arithmetic.
+    """
     return max(memory_time, compute_time) - compute_time
 
 
 @metric("s")
 def fixed_time(software_floor, communication_time):
-    """Host overhead and exchange between GPUs of one step."""
+    """Host overhead and exchange between GPUs of one step.
+
+    Host overhead + exchange.
+    """
     return software_floor + communication_time
 
 

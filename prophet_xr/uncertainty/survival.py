@@ -56,15 +56,20 @@ def scores(cube: xr.Dataset) -> xr.DataArray:
 
 
 def by_count(cube: xr.Dataset) -> xr.DataArray:
-    """Average extension of each number of experts, models that never fit at 0 as in the study."""
-    values = scores(cube).fillna(0.0)
-    # experts per layer differ between the constants of the study and the true architecture
-    steps = []
-    for step in cube.step.values:
-        counts = _at(cube.n_experts, step).values.astype(int)
-        group = xr.DataArray(counts, dims="model", name="experts")
-        steps.append(values.sel(step=step).groupby(group).mean("model"))
-    return xr.concat(steps, "step", join="outer").assign_coords(step=cube.step)
+    """Average extension of each number of experts, over the cells of its models.
+
+    A model that never fits counts as 0 where zeros count, as in the study, and else not at all.
+    """
+    lean = cube[["kv_extension", "regime"]].reset_coords(drop=True)
+    parts: list[xr.DataArray] = []
+    experts = cube.n_experts.broadcast_like(cube.step).transpose("step", "model").values
+    rows, row = np.unique(experts, axis=0, return_inverse=True)  # they differ between steps
+    for i, counts in enumerate(rows.astype(int)):
+        own, groups = lean.isel(step=row == i), np.unique(counts)
+        of = [own.isel(model=np.flatnonzero(counts == n)) for n in groups]
+        each = [averages(cells, ["model", "gpu", "batch"]) for cells in of]
+        parts.append(xr.concat(each, xr.Variable("experts", groups)))
+    return xr.concat(parts, "step", join="outer").sel(step=cube.step)
 
 
 def _at(values: xr.DataArray, step: str) -> xr.DataArray:
