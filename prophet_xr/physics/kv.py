@@ -14,7 +14,10 @@ def kv_element_size(kv_width, kv_share, stage_share):
 
 @metric("B")
 def rank_state_size(state_size, tensor_share, stage_share):
-    """Constant state of one sequence on one GPU."""
+    """Constant state of one sequence on one GPU.
+
+    State x share of the layers x share of a layer.
+    """
     return state_size * stage_share * tensor_share
 
 

@@ -46,7 +46,10 @@ def long_layers(full_layers, windowed_layers, window_pages):
 
 @metric("1")
 def short_layers(windowed_layers, window_pages):
-    """Layers whose pages keep a window."""
+    """Layers whose pages keep a window.
+
+    The windowed layers, where the runtime pages windows.
+    """
     return window_pages * windowed_layers
 
 
@@ -66,7 +69,10 @@ def page_layers(long_layers, short_layers, state_layers):
 
 @metric("1")
 def page_groups(long_layers, short_layers, state_layers, page_layers):
-    """Groups of layers, each with blocks of its own."""
+    """Groups of layers, each with blocks of its own.
+
+    Of each kind of layer ceil(layers / layers of a group).
+    """
     full = math.ceil(long_layers / page_layers)
     return full + math.ceil(short_layers / page_layers) + math.ceil(state_layers / page_layers)
 

@@ -125,7 +125,10 @@ def micro_prompt(prompt_tokens, pipeline_degree, data_degree):
 
 @metric("1")
 def expert_prompt(prompt_tokens, pipeline_degree, data_degree, expert_degree):
-    """Prompt tokens that meet in one layer of experts, as in expert_batch."""
+    """Prompt tokens that meet in one layer of experts, as in expert_batch.
+
+    prompt tokens / stages; without expert parallelism / (stages x data degree).
+    """
     apart = pipeline_degree if expert_degree > 1 else pipeline_degree * data_degree
     return prompt_tokens / apart
 
