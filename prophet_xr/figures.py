@@ -252,8 +252,7 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
         axes.set_xlabel("Batch (sequences)")
     for axes in panels.flat[count:]:
         axes.axis("off")
-    if not count:
-        panels[0, 0].text(0.5, 0.5, "No model fits without Prophet", ha="center")
+        axes.text(0.5, 0.5, "" if count else "No model fits without Prophet", ha="center")
     return drawing
 
 
@@ -279,7 +278,7 @@ def _lines(axes: Axes, model: xr.Dataset, cards: dict[str, list[str]], unnamed: 
             under = label == named[-1] and len(named) > 1  # the lines above leave no room
             at = (start.batch.item(), 0 if under else start.item())
             place = {"xycoords": across if under else "data", "va": "bottom"}
-            beside(axes, label, at, 3, color, **place, **SMALL)
+            beside(axes, label, at, 1.5, color, **place, **SMALL)
 
 
 def _scale(axes: Axes, model: xr.Dataset, room: float) -> None:
