@@ -160,6 +160,8 @@ def test_a_step_takes_what_the_cube_says(routing, plan, worst):
         gpu=["A100-80GB", "H100-80GB"],
         policy=[*POLICIES, "lru", "cpu_compute"],
         runtime="vllm",
+        max_sequences=1024,  # on every card: the points below reach as far
+        max_batched_tokens=8192,
         **{"routing": routing, "plan": plan, "cache_slots": 4, "copy_latency": 2e-5},
     )
     random = np.random.default_rng(0)
@@ -243,7 +245,9 @@ def test_the_kv_budget_is_that_of_the_batch():
 def test_blocks_hold_what_the_cube_says():
     for model in ("qwen3-30b-a3b", "gpt-oss-20b", "jamba-1.5-large"):
         for runtime in ("vllm", "sglang"):
-            data = px.inputs(**{**SERVER, "model": model, "runtime": runtime}, policy="baseline")
+            limits = {"max_sequences": 256, "max_batched_tokens": 8192}
+            chosen = {**SERVER, **limits, "model": model, "runtime": runtime}
+            data = px.inputs(**chosen, policy="baseline")
             service = services(data, 5000).at(())
             blocks = np.arange(1.0, service.held.size)
             context = ("n", blocks * service.block)
