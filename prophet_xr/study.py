@@ -5,7 +5,7 @@ give the same bytes.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from prophet_xr import canvas, claims, documents, figures, report, specs, tables
+from prophet_xr import claims, documents, figures, filing, report, specs, tables
 from prophet_xr.drawing import leave_with_parent, start
 from prophet_xr.engine import cores
 from prophet_xr.files import write
@@ -47,7 +47,6 @@ STEP = {
     "charge for activations. Each step keeps those before it.",
 }
 
-Job = tuple[str, Callable[[], None]]
 Frames = dict[str, dict[str, pd.DataFrame]]  # tables by study and name
 
 
@@ -136,13 +135,7 @@ def _data(cube: xr.Dataset, folder: Path) -> None:
 
 
 def _table(cube: xr.Dataset, folder: Path, name: str, made: dict[str, pd.DataFrame]) -> None:
-    frame = made[name] = tables.TABLES[name](cube)
-    write(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
-    write(folder / f"{name}.md", tables.markdown(frame))
-
-
-def _figure(cube: xr.Dataset, folder: Path, name: str) -> None:
-    canvas.save(figures.FIGURES[name](cube), folder, name)
+    made[name] = filing.table(partial(tables.TABLES[name], cube), folder / name)
 
 
 def write_claims(frame: pd.DataFrame, out: Path) -> None:
@@ -173,18 +166,21 @@ def cubes() -> dict[str, xr.Dataset]:
     }
 
 
-def pictures(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
+def pictures(out: Path, made: Mapping[str, xr.Dataset]) -> list[filing.Job]:
     """List the figures: a title and what to call."""
     return [
-        (f"{study}/{name}", partial(_figure, made[study], out / study, name))
+        (
+            f"{study}/{name}",
+            partial(filing.figure, partial(figures.FIGURES[name], made[study]), out / study / name),
+        )
         for study in ("published", "verified")
         for name in figures.FIGURES
     ]
 
 
-def texts(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
+def texts(out: Path, made: Mapping[str, xr.Dataset]) -> list[filing.Job]:
     """List every other file, in the order they are written."""
-    todo: list[Job] = []
+    todo: list[filing.Job] = []
     frames: Frames = {"published": {}, "verified": {}}  # filled by the jobs that write the tables
     for study, own in frames.items():
         cube, folder = made[study], out / study
@@ -196,7 +192,7 @@ def texts(out: Path, made: Mapping[str, xr.Dataset]) -> list[Job]:
     return todo
 
 
-def run(out: Path, tell: Callable[[str, int], None]) -> None:
+def run(out: Path, tell: filing.Tell) -> None:
     """Sweep and write everything; ``tell(title, left)`` hears of each file.
 
     Figures take most of the time and need nothing but their cube, so other processes draw them.

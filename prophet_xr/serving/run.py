@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import xarray as xr
 
-from prophet_xr import canvas
-from prophet_xr.files import write
+from prophet_xr import filing
 from prophet_xr.serving import grids, story, views
 from prophet_xr.serving.capacity import capacity
 from prophet_xr.serving.figures import FIGURES
@@ -17,12 +15,9 @@ from prophet_xr.serving.presets import presets
 from prophet_xr.serving.simulate import simulate
 from prophet_xr.serving.tables import TABLES
 from prophet_xr.serving.traces import trace
-from prophet_xr.store import save
-from prophet_xr.tables import markdown
 
 REPORT = "UNDER_LOAD.md"
 FIRST = "azure-conv"  # of the presets
-Job = tuple[str, Callable[[], None]]
 Cubes = dict[str, xr.Dataset]
 
 
@@ -65,27 +60,11 @@ def _served(data: xr.Dataset, load: xr.Dataset) -> xr.Dataset:
     return served.assign_attrs(load.attrs)
 
 
-def jobs(out: Path, made: Cubes) -> list[Job]:
+def jobs(out: Path, made: Cubes) -> list[filing.Job]:
     """List the files: a title and what to call."""
-    todo: list[Job] = [(f"{n}.nc", partial(save, c, out / f"{n}.nc")) for n, c in made.items()]
-    for name, (cube, table) in TABLES.items():
-        if cube in made:
-            todo.append((name, partial(_table, partial(table, made), out / name)))
-    for name, (cube, draw) in FIGURES.items():
-        if cube in made:
-            todo.append((name, partial(_figure, partial(draw, made), out, name)))
-    todo.append((REPORT, lambda: write(out / REPORT, story.report(made))))
-    return todo
-
-
-def _table(make: Callable[[], pd.DataFrame], path: Path) -> None:
-    frame = make()
-    write(path.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.6g"))
-    write(path.with_suffix(".md"), markdown(frame))
-
-
-def _figure(draw: Callable, folder: Path, name: str) -> None:
-    canvas.save(draw(), folder, name)
+    tables = {n: partial(make, made) for n, (cube, make) in TABLES.items() if cube in made}
+    figures = {n: partial(draw, made) for n, (cube, draw) in FIGURES.items() if cube in made}
+    return filing.jobs(out, made, tables, figures, {REPORT: partial(story.report, made)})
 
 
 def folder(name: str) -> str:
@@ -93,10 +72,6 @@ def folder(name: str) -> str:
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "trace"
 
 
-def run(make: Callable[[], Cubes], out: Path, tell: Callable[[str, int], None]) -> None:
+def run(make: Callable[[], Cubes], out: Path, tell: filing.Tell) -> None:
     """Simulate and write everything; ``tell(title, left)`` hears of each file."""
-    todo = jobs(out, make())
-    for done, (title, job) in enumerate(todo):
-        tell(title, len(todo) - done)
-        job()
-    tell("done", 0)
+    filing.run(jobs(out, make()), tell)

@@ -1,6 +1,5 @@
 """The files of ``prophet-xr sensitivity``: sweeps, indices, tables, figures and the report."""
 
-from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -9,11 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from prophet_xr import canvas
-from prophet_xr.files import write
+from prophet_xr import filing
 from prophet_xr.grid import inputs
 from prophet_xr.offloading.grids import costs
-from prophet_xr.tables import markdown
 from prophet_xr.uncertainty import bands, breakeven, grids, local, story, survival
 from prophet_xr.uncertainty.conclusions import first, ranking
 from prophet_xr.uncertainty.maps import FIGURES
@@ -32,7 +29,6 @@ MOVED = [
     *("dedup_exponent", "hit_rate", "batch", "study_activation", "utilization"),
     *("expert_parameters", "memory_rate", "host_link_rate", "reuse_strength"),
 ]
-Job = tuple[str, Callable[[], None]]
 
 
 def results() -> dict[str, Any]:
@@ -120,29 +116,14 @@ def _memory() -> xr.Dataset:
     return found.assign(fits=bands.probability(drawn))
 
 
-def jobs(out: Path, made: dict[str, Any]) -> list[Job]:
+def jobs(out: Path, made: dict[str, Any]) -> list[filing.Job]:
     """List the files: a title and what to call."""
-    todo: list[Job] = [(name, partial(_table, made, out, name)) for name in TABLES]
-    todo += [(name, partial(_figure, made, out, name)) for name in FIGURES]
-    todo.append((REPORT, lambda: write(out / REPORT, story.report(made))))
-    return todo
+    tables = {name: partial(make, made) for name, make in TABLES.items()}
+    figures = {name: partial(draw, made) for name, draw in FIGURES.items()}
+    return filing.jobs(out, {}, tables, figures, {REPORT: partial(story.report, made)})
 
 
-def _table(made: dict[str, Any], out: Path, name: str) -> None:
-    frame = TABLES[name](made)
-    write(out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
-    write(out / f"{name}.md", markdown(frame))
-
-
-def _figure(made: dict[str, Any], out: Path, name: str) -> None:
-    canvas.save(FIGURES[name](made), out, name)
-
-
-def run(out: Path, tell: Callable[[str, int], None]) -> None:
+def run(out: Path, tell: filing.Tell) -> None:
     """Compute and write everything; ``tell(title, left)`` hears of each file."""
     tell("sweeping", len(TABLES) + len(FIGURES) + 1)
-    todo = jobs(out, results())
-    for done, (title, job) in enumerate(todo):
-        tell(title, len(todo) - done)
-        job()
-    tell("done", 0)
+    filing.run(jobs(out, results()), tell)
