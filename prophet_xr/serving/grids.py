@@ -19,8 +19,6 @@ SEEDS = [0, 1, 2]
 COUNT = 5000  # requests of a drawn load
 LENGTHS, MOMENTS = ["prompt", "output"], ["mean", "p50", "p99"]
 LEVELS = [n / 100 for n in range(1, 100)]
-BIG = 70 * 2**30  # B of a card from which vLLM's defaults are larger, if it is no A100
-DEFAULTS = {True: (1024, 8192), False: (256, 2048)}  # sequences, tokens of a step
 
 
 def server(**chosen) -> xr.Dataset:
@@ -45,17 +43,7 @@ def server(**chosen) -> xr.Dataset:
     for dim in set(map(str, plain.dims)) - {"model", "gpu", "policy"}:
         raise InputError(f"inputs vary along {dim}; expected one {dim}, or px.simulate for more")
     fixed["cache_slots"] = xr.DataArray(plain.n_experts.values // 2, dims="model")
-    if axes["runtime"] == "vllm":
-        sequences, tokens = np.transpose([DEFAULTS[bool(b)] for b in _big(plain)])
-        fixed["max_sequences"] = xr.DataArray(sequences, dims="gpu")
-        fixed["max_batched_tokens"] = xr.DataArray(tokens, dims="gpu")
     return inputs(**{**fixed, **axes})
-
-
-def _big(data: xr.Dataset) -> np.ndarray:
-    """Whether vLLM's larger defaults hold, card by card."""
-    ampere = np.array(["A100" in str(g) for g in data.gpu.values])
-    return (data.usable_memory.values >= BIG) & ~ampere
 
 
 def drawn(name: str, rates: Iterable[float], seeds: Iterable[int], count: int) -> xr.Dataset:

@@ -8,6 +8,9 @@ from prophet_xr.grid import inputs, sweep
 from prophet_xr.ladder import rungs, stacked
 from prophet_xr.reduce import extension
 from prophet_xr.registry import QUANTITIES
+from prophet_xr.serving import views
+from prophet_xr.serving.capacity import capacity
+from prophet_xr.serving.presets import preset
 from prophet_xr.uncertainty.draws import draws
 from prophet_xr.uncertainty.priors import Prior, known, prior
 
@@ -40,6 +43,7 @@ ASKED = {  # metrics whose indices are computed exactly and by sampling, and the
 AXES = {"batch": prior("uniform", 1, 16), "context": prior("uniform", 512, 32768)}
 DEPLOYED = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 4}
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
+SERVED = 32  # draws, each some ten simulations
 
 
 def assumptions() -> xr.Dataset:
@@ -78,6 +82,19 @@ def times() -> xr.Dataset:
     """Draws of what moves time, for the same at 4,096 tokens under the true architectures."""
     data = inputs(policy="prophet", model=SHOWN, gpu=CARDS, batch=BATCHES, context=4096)
     return draws(data, known(TIMES), correlation={LOCALITY: locality()})
+
+
+def served() -> xr.DataArray:
+    """The highest rate within the objective, of draws of what moves time and memory.
+
+    Qwen3-30B-A3B under vLLM serves Azure's conversations; dims (draw, gpu, policy) [1 / s].
+    """
+    chosen = {"model": "qwen3-30b-a3b", "gpu": ["A100-80GB", "H100-80GB"], "context": 16384}
+    data = inputs(runtime="vllm", routing="zipf", batch=1, **chosen)
+    priors = known([*TIMES[1:], *MEMORY[2:], "kv_full"])
+    drawn = draws(data, priors, SERVED, correlation={LOCALITY: locality()})
+    objective = {"ttft": views.TTFT, "tpot": views.TPOT, "quantile": views.QUANTILE}
+    return capacity(drawn, preset("azure-conv", 1500), **objective).capacity
 
 
 def locality() -> float:

@@ -41,6 +41,7 @@ def results() -> dict[str, Any]:
     made |= _global()
     made["priors"] = {m: _priors(m) for m in grids.ASKED}
     made["bands"] = {"memory": _memory(), "times": bands.bands(grids.times(), "step_time")}
+    made["capacity"] = bands.bands(grids.served())
     made["batch"] = breakeven.batch_of_little_savings()
     made["exponent"] = breakeven.exponent_of_no_fit()
     made["hit"] = breakeven.hit_rate_of_target()

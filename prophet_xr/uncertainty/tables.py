@@ -205,3 +205,17 @@ def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
                 row[f"{link / 1e9:g} GB/s"] = text
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+@table
+def table12_slo_capacity(made: Made) -> pd.DataFrame:
+    """Highest rate within the objective, requests/s: bands over the draws."""
+    found = made["capacity"]
+    rows = []
+    for gpu, policy in product(found.gpu.values, found.policy.values):
+        at = {"gpu": gpu, "policy": policy}
+        row: dict[str, Any] = {"model": names(found)[0], "GPU": gpu, "policy": policy}
+        row |= _quantiles("capacity", found.capacity_quantile.sel(at))
+        row["mean"] = found.capacity_mean.sel(at).item()
+        rows.append(row)
+    return pd.DataFrame(rows)
