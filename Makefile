@@ -22,7 +22,8 @@ specs: .venv
 	$(BIN)/prophet-xr specs build
 
 bench: .venv
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt xyzpy==1.3.5
+	$(BIN)/python benchmarks/bench.py --out docs/performance.md
 
 .venv: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

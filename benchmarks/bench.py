@@ -1,6 +1,6 @@
 """Timings, as ratios within one run: medians of several, never part of the tests.
 
-Run with ``make bench``.  Prints one document; the last one is kept in docs/performance.md.
+Run with ``make bench``, which keeps the document it prints in docs/performance.md.
 """
 
 import argparse
@@ -47,15 +47,14 @@ print((high_water() - before) / 1e6)
 
 
 def main():
-    """Print the document, or write it to the file given."""
+    """Print the document, and write it to a file if one is given."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
     text = "\n".join([HEAD, machine(), "", *grids(), "", *starts(), "", *commands(), ""])
+    print(text)
     if out:
         out.write_text(text)
-    else:
-        print(text)
 
 
 HEAD = """# Performance
