@@ -1,7 +1,8 @@
 """Inputs are checked once, at the door."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, Quantity
 
 FINITE = float(np.finfo(np.float64).max)
+FEW = 4096  # numbers; more are not worth a copy
+ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
 
 
 def unique(name: str, values: Iterable[object]) -> None:
@@ -23,35 +26,62 @@ def unique(name: str, values: Iterable[object]) -> None:
         seen.add(value)
 
 
-def check(data: xr.Dataset, names: Iterable[str]) -> None:
+def check(data: xr.Dataset, names: Sequence[str]) -> None:
     """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
-    names = list(names)
+    variables = data.variables
+    arrays: list[np.ndarray] = []
     for name in names:
-        q = QUANTITIES[name]
-        if name not in data.variables:
-            close = get_close_matches(name, [str(v) for v in data.variables], n=1)
-            hint = f"; is it {close[0]!r}?" if close else ""
-            raise InputError(f"{name} is missing ({q.long_name}, {q.units}){hint}")
-        variable = data.variables[name]
-        if variable.dtype.kind not in "iufb":
-            raise InputError(f"{name} has dtype {variable.dtype}; expected numbers in {q.units}")
-        values, (low, high) = variable.values, q.bounds
-        if values.size and not (low <= values.min() and values.max() <= min(high, FINITE)):
-            good = np.isfinite(values) & (values >= low) & (values <= high)
-            raise InputError(_out_of_bounds(data, q, np.argwhere(~good)[0]))
-    if {"cache_slots", "n_experts"} <= set(names):
-        _slots(data)
-    if {"top_k", "n_experts"} <= set(names):
-        _top_k(data)
+        if name not in variables:
+            raise InputError(_missing(name, variables))
+        arrays.append(variables[name].values)
+        if arrays[-1].dtype.kind not in "iufb":
+            got, units = arrays[-1].dtype, QUANTITIES[name].units
+            raise InputError(f"{name} has dtype {got}; expected numbers in {units}")
     for dim, size in data.sizes.items():
         if size == 0:
             raise InputError(f"{dim} is empty; expected at least one value")
-        if dim in data.variables:
-            unique(str(dim), data.variables[dim].values.tolist())
+    inside = _inside(names, arrays)
+    if not inside.all():
+        raise InputError(_out_of_bounds(data, QUANTITIES[names[int(inside.argmin())]]))
+    if "cache_slots" in names and "n_experts" in names:
+        _slots(variables["cache_slots"], variables["n_experts"])
+    if "top_k" in names and "n_experts" in names:
+        _top_k(variables["top_k"], variables["n_experts"])
+    for dim in data.sizes:
+        if dim in variables:
+            unique(str(dim), variables[dim].values.tolist())
 
 
-def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
-    variable = data.variables[q.name]
+def _missing(name: str, known: Iterable[Hashable]) -> str:
+    q, close = QUANTITIES[name], get_close_matches(name, map(str, known), n=1)
+    hint = f"; is it {close[0]!r}?" if close else ""
+    return f"{name} is missing ({q.long_name}, {q.units}){hint}"
+
+
+def _inside(names: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Tell of each array whether every number is within bounds; all at once, as most are small."""
+    if not arrays:
+        return np.ones(0, bool)
+    few = [a.ravel() if a.size <= FEW else np.array([a.min(), a.max()]) for a in arrays]
+    starts = np.cumsum([0, *(a.size for a in few[:-1])])
+    numbers = np.concatenate(few)
+    low, high = _bounds(tuple(names))
+    return (low <= np.minimum.reduceat(numbers, starts)) & (  # NaN compares false
+        np.maximum.reduceat(numbers, starts) <= high
+    )
+
+
+@lru_cache(256)
+def _bounds(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    bounds = np.array([QUANTITIES[n].bounds for n in names])
+    return bounds[:, 0], np.minimum(bounds[:, 1], FINITE)
+
+
+def _out_of_bounds(data: xr.Dataset, q: Quantity) -> str:
+    """Word the first number that is out of bounds, and where it is."""
+    variable, (low, high) = data.variables[q.name], q.bounds
+    good = (variable.values >= low) & (variable.values <= min(high, FINITE))
+    index = np.argwhere(~good)[0]
     got = variable.values[tuple(index)]
     at = [
         f"{d}={data[d].values.tolist()[i]!r}" if d in data.coords else f"{d}[{i}]"
@@ -59,14 +89,12 @@ def _out_of_bounds(data: xr.Dataset, q: Quantity, index: np.ndarray) -> str:
         if d != q.name
     ]
     where = f" at {', '.join(at)}" if at else ""
-    low, high = q.bounds
     return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
 
 
 def enough_memory(size: int) -> None:
     """Raise InputError if arrays of so many bytes do not fit into the memory that is free."""
-    free = _free_memory()
-    if size > free:
+    if size > ALWAYS and size > (free := _free_memory()):
         raise InputError(
             f"the cube takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory is free; "
             "metrics= keeps fewer, px.summarize stores none, px.sweep_to writes to disk"
@@ -84,26 +112,31 @@ def _free_memory() -> int:
     return min(free, max(limit - used, 0))
 
 
-def _top_k(data: xr.Dataset) -> None:
+def _top_k(asked: xr.Variable, experts: xr.Variable) -> None:
     """Refuse more experts for a token than a layer has."""
-    asked, experts = data.variables["top_k"], data.variables["n_experts"]
-    over = (asked > experts) & (experts > 0)
-    if over.any():
+    over = _exceeds(asked, experts)
+    if over.values.any():
         at = dict(zip(over.dims, np.argwhere(over.values)[0], strict=True))
         k, e = (float(v[{d: at[d] for d in v.dims}].values) for v in (asked, experts))
         raise InputError(f"top_k={k:g} exceeds the {e:g} experts of a layer (n_experts)")
 
 
-def _slots(data: xr.Dataset) -> None:
+def _exceeds(asked: xr.Variable, experts: xr.Variable) -> xr.Variable:
+    """Tell where more is asked for than a model with experts has."""
+    if asked.dims == experts.dims:  # as they mostly are, and arrays compare faster
+        return asked.copy(data=(asked.values > experts.values) & (experts.values > 0))
+    return (asked > experts) & (experts > 0)
+
+
+def _slots(slots: xr.Variable, experts: xr.Variable) -> None:
     """Refuse a cache that no model of the sweep can have.
 
     A grid of models x slots has cells with more slots than experts: these are NaN with a reason,
     see ``policy_reason``.  Slots that exceed the experts of every model they meet are a mistake.
     """
-    slots, experts = data.variables["cache_slots"], data.variables["n_experts"]
-    over = (slots > experts) & (experts > 0)
+    over = _exceeds(slots, experts)
     always = over.all([d for d in over.dims if d not in slots.dims])
-    if always.any():
+    if always.values.any():
         at = slots.values[always.transpose(*slots.dims).values].ravel()[0]
         raise InputError(
             f"cache_slots={at:g} exceeds the experts of every model it meets; "

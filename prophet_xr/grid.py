@@ -16,7 +16,7 @@ from prophet_xr.checks import check, enough_memory, unique
 from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims, Nest
-from prophet_xr.nesting import layout, nests
+from prophet_xr.nesting import layout, natural, nests
 from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -26,6 +26,7 @@ from prophet_xr.registry import (
     QUANTITIES,
     Quantity,
     fields,
+    inputs_of,
     metrics,
     needed,
 )
@@ -244,9 +245,10 @@ def sweep(
         return lazy.cube(data, wanted, dtype, sweep).assign_attrs(provenance())
     need = needed(wanted)
     full = complete(data, need)
-    plan = nests(full, need, wanted, layout(full), dtype)
-    sizes = {str(d): n for d, n in full.sizes.items()}
-    arrays = numbers(full, need, layout(full))
+    order = layout(full)
+    plan = nests(full, need, wanted, order, dtype)
+    sizes = {d: full.sizes[d] for d in order}
+    arrays = numbers(full, natural(full, need, order))
     reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
     arrays |= stores(plan, sizes, reused)
     walk = walks(plan, sizes)
@@ -271,17 +273,22 @@ def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
     return wanted
 
 
-def complete(data: xr.Dataset, need: set[str]) -> xr.Dataset:
+def complete(data: xr.Dataset, need: frozenset[str]) -> xr.Dataset:
     """Check the inputs that are needed, and put the baseline row of ``policy`` first."""
-    check(data, [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula])
+    check(data, inputs_of(need))
     return _with_baseline(data)
 
 
-def numbers(data: xr.Dataset, need: set[str], order: Dims) -> dict[str, np.ndarray]:
-    """Inputs as C-contiguous float64, dims in order."""
-    names = [n for n in need if not QUANTITIES[n].formula]
-    variables = {n: data.variables[n].transpose(*order, missing_dims="ignore") for n in names}
-    return {n: np.require(v.values, np.float64, "C") for n, v in variables.items()}
+def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarray]:
+    """Inputs among ``dims_of`` as C-contiguous float64, on those dims."""
+    found: dict[str, np.ndarray] = {}
+    variables = data.variables
+    for name, dims in dims_of.items():
+        if not QUANTITIES[name].formula:
+            v = variables[name]
+            values = v.values if v.dims == dims else v.transpose(*dims).values
+            found[name] = np.asarray(values, np.float64, order="C")
+    return found
 
 
 def stores(

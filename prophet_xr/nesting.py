@@ -1,6 +1,6 @@
 """What is asked -> the loop nests that compute it, one per set of dims."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -8,35 +8,41 @@ from math import prod
 import xarray as xr
 
 from prophet_xr.fuse import Dims, Nest
-from prophet_xr.registry import POLICY, QUANTITIES, Quantity, metrics
+from prophet_xr.registry import POLICY, QUANTITIES, Quantity, inputs_of, metrics
 
 ROW = 4096  # cells; a row and its scratch stay in the cache of a core
 START = 300  # cells that could be spread in the time that a row takes to begin
 FOLDED_ROW = 1024  # where every cell of a row is kept, with the accumulators of every metric
 
 _DimsOf = Mapping[str, Dims]
+_Inputs = tuple[tuple[str, tuple[Hashable, ...]], ...]
 
 
 def layout(data: xr.Dataset) -> Dims:
     """Dims of a cube in order: those that are no axis, then axes as the schema has them."""
-    extra = [str(d) for d in data.dims if d not in QUANTITIES]
-    return (*extra, *(n for n in QUANTITIES if n in data.dims))
-
-
-def natural(data: xr.Dataset, need: set[str], order: Dims) -> _DimsOf:
-    """Dims of each quantity: of an input its own, of a metric the union of what it reads."""
-    return _natural(_given(data, need), frozenset(need), order)
-
-
-def _given(data: xr.Dataset, need: set[str]) -> tuple[tuple[str, Dims], ...]:
-    """Name the dims of every input: with their sizes all that a plan depends on."""
-    names = [n for n in QUANTITIES if n in need and not QUANTITIES[n].formula]
-    return tuple((n, tuple(map(str, data.variables[n].dims))) for n in names)
+    return _ordered(tuple(map(str, data.sizes)))
 
 
 @lru_cache(256)
-def _natural(given: tuple[tuple[str, Dims], ...], need: frozenset[str], order: Dims) -> _DimsOf:
-    own = dict(given)
+def _ordered(dims: Dims) -> Dims:
+    extra = [d for d in dims if d not in QUANTITIES]
+    return (*extra, *(n for n in QUANTITIES if n in dims))
+
+
+def natural(data: xr.Dataset, need: frozenset[str], order: Dims) -> _DimsOf:
+    """Dims of each quantity: of an input its own, of a metric the union of what it reads."""
+    return _natural(_inputs(data, need), need, order)
+
+
+def _inputs(data: xr.Dataset, need: frozenset[str]) -> _Inputs:
+    """Name the dims of every input: with their sizes all that a plan depends on."""
+    variables = data.variables
+    return tuple((n, variables[n].dims) for n in inputs_of(need))
+
+
+@lru_cache(256)
+def _natural(inputs: _Inputs, need: frozenset[str], order: Dims) -> _DimsOf:
+    own = dict(inputs)
     dims_of: dict[str, Dims] = {}
     for name, q in QUANTITIES.items():
         if name in need:
@@ -56,7 +62,7 @@ class Fold:
 
 def nests(
     data: xr.Dataset,
-    need: set[str],
+    need: frozenset[str],
     wanted: Iterable[str],
     order: Dims,
     dtype: str,
@@ -68,12 +74,12 @@ def nests(
     with the flag that says which cells count.
     """
     sizes = tuple((d, data.sizes[d]) for d in order)
-    return _nests(_given(data, need), frozenset(need), sizes, tuple(wanted), dtype, fold)
+    return _nests(_inputs(data, need), need, sizes, tuple(wanted), dtype, fold)
 
 
 @lru_cache(256)
 def _nests(
-    given: tuple[tuple[str, Dims], ...],
+    inputs: _Inputs,
     need: frozenset[str],
     sizes: tuple[tuple[str, int], ...],
     wanted: tuple[str, ...],
@@ -81,7 +87,7 @@ def _nests(
     fold: Fold | None,
 ) -> list[Nest]:
     order = tuple(d for d, _ in sizes)
-    dims_of = _natural(given, need, order)
+    dims_of = _natural(inputs, need, order)
     strata: dict[Dims, list[Quantity]] = {}
     for q in metrics():
         if q.name in need:

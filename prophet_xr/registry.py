@@ -7,7 +7,7 @@ the first line of its docstring is the title and the rest is the formula in word
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf
 
 POLICY = "policy"
@@ -142,8 +142,13 @@ def fields(of: str) -> list[Quantity]:
     return [q for q in QUANTITIES.values() if q.of == of]
 
 
-def needed(wanted: Iterable[str]) -> set[str]:
+def needed(wanted: Iterable[str]) -> frozenset[str]:
     """Return ``wanted`` and every quantity they read, directly or not."""
+    return _needed(tuple(wanted))
+
+
+@lru_cache(256)
+def _needed(wanted: tuple[str, ...]) -> frozenset[str]:
     found: set[str] = set()
     todo = list(wanted)
     while todo:
@@ -151,4 +156,10 @@ def needed(wanted: Iterable[str]) -> set[str]:
         if name not in found:
             found.add(name)
             todo += QUANTITIES[name].reads
-    return found
+    return frozenset(found)
+
+
+@lru_cache(256)
+def inputs_of(need: frozenset[str]) -> tuple[str, ...]:
+    """Inputs among the quantities that are needed, in the order they were declared."""
+    return tuple(n for n, q in QUANTITIES.items() if n in need and not q.formula)

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import prod
 
 import numpy as np
 import xarray as xr
 
-from prophet_xr import engine, grid, tally
+from prophet_xr import engine, grid, scratch, tally
 from prophet_xr.cutting import parts, steps
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import FOLDED_ROW, Fold, layout, natural, nests
 from prophet_xr.registry import POLICY, needed
+from prophet_xr.scratch import Memory
 
 FEW = 4 * FOLDED_ROW  # cells; fewer are reduced row upon row, not along a row,
 LONG = 64  # cells; if a row is so long
-SCRATCH = 48 * 2**20  # bytes; what the nests of one slab store, beside what they accumulate
 
 Slab = Mapping[str, slice]
 
@@ -36,18 +37,19 @@ class Plan:
     dims: Mapping[str, Dims]
     nests: list[Nest]
     arrays: Mapping[str, np.ndarray]
-    buffers: dict[str, np.ndarray]
+    memory: Memory
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Length of each dim of the grid, in order."""
         return {d: self.full.sizes[d] for d in self.order}
 
     def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
-        """Cut the grid until what is stored of a slab, and arrays ``together``, fit SCRATCH."""
-        step = self.steps(uncut, together, SCRATCH)
-        for cut in product(*(parts(n, step[d]) for d, n in self.sizes.items())):
-            yield dict(zip(self.sizes, cut, strict=True))
+        """Cut the grid until what is stored of a slab, and arrays ``together``, fit its memory."""
+        step = self.steps(uncut, together, scratch.LIMIT)
+        with self.memory.kept():
+            for cut in product(*(parts(n, step[d]) for d, n in self.sizes.items())):
+                yield dict(zip(self.sizes, cut, strict=True))
 
     def steps(self, uncut: Iterable[str], together: Iterable[Dims], limit: int) -> dict[str, int]:
         """Length of a slab along each dim."""
@@ -66,11 +68,16 @@ class Plan:
             else array
             for name, array in self.arrays.items()
         }
+        arrays |= self.memory.arrays(
+            {
+                n: (tuple(here[d] for d in nest.dims), np.dtype(dtype))
+                for nest in self.nests
+                for n, dtype in nest.stores.items()
+            }
+        )
         folded: dict[str, tally.Tally] = {}
         walk = engine.walks(self.nests, here)
         for nest in self.nests:
-            shape = [here[d] for d in nest.dims]
-            arrays |= {n: self._buffer(n, shape, dtype) for n, dtype in nest.stores.items()}
             if nest.folds:
                 tallies = engine.fold(nest, here, arrays, walk)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
@@ -79,13 +86,6 @@ class Plan:
             else:
                 engine.run(nest, here, arrays, walk)
         return arrays, folded
-
-    def _buffer(self, name: str, shape: list[int], dtype: str) -> np.ndarray:
-        """Memory of a former slab, if there is enough of it: new memory is slower to fill."""
-        size = prod(shape)
-        if name not in self.buffers or self.buffers[name].size < size:
-            self.buffers[name] = np.empty(size, dtype)
-        return self.buffers[name][:size].reshape(shape)
 
     def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
         """Quantities on a slab in float64, of the policies asked for; NaN where no cell counts."""
@@ -117,16 +117,17 @@ def planned(
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
     folding = Fold(reduced, where, **fold) if fold else None
+    dims = natural(full, need, order)
     rows = full.variables[POLICY].values.tolist()
     made = nests(full, need, wanted if folding else names, order, dtype, folding)
     return Plan(
         full=full,
         asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
         order=order,
-        dims=natural(full, need, order),
+        dims=dims,
         nests=made,
-        arrays=grid.numbers(full, need, order),
-        buffers={},
+        arrays=grid.numbers(full, dims),
+        memory=Memory(),
     )
 
 

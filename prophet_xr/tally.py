@@ -31,6 +31,8 @@ def of(cells: np.ndarray) -> Tally:
 
 def merged(numbers: np.ndarray, places: np.ndarray) -> Tally:
     """Merge tallies along axis 1; of equal extremes the earliest place is kept."""
+    if numbers.shape[1] == 1:
+        return numbers[:, 0], places[:, 0]
     numbers_out, places_out = empty(numbers.shape[2:])
     numbers_out[0], places_out[0] = numbers[0].sum(0), places[0].sum(0)
     for kind, best in ((1, numbers[1].min(0)), (2, numbers[2].max(0))):
@@ -44,7 +46,7 @@ def moved(
     places: np.ndarray, sizes: Sequence[int], start: Sequence[int], whole: Sequence[int]
 ) -> np.ndarray:
     """Places within a slab of the given sizes as places within the whole."""
-    if not sizes:
+    if list(sizes) == list(whole):
         return places
     at = np.unravel_index(np.clip(places[1:], 0, None), sizes)
     inside = [i + s for i, s in zip(at, start, strict=True)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
-from prophet_xr import engine, nesting, pareto, slabs
+from prophet_xr import engine, nesting, pareto, scratch, slabs
 from prophet_xr.errors import InputError
 from prophet_xr.quantiles import Histogram, exact
 
@@ -33,9 +33,9 @@ def cube(random_inputs):
     return px.sweep(random_inputs, [*METRICS, "fits"])
 
 
-@pytest.fixture(params=[slabs.SCRATCH, 3_000], ids=["whole", "slabs"])
+@pytest.fixture(params=[scratch.LIMIT, 3_000], ids=["whole", "slabs"])
 def memory(request, monkeypatch):
-    monkeypatch.setattr(slabs, "SCRATCH", request.param)
+    monkeypatch.setattr(scratch, "LIMIT", request.param)
 
 
 def expected(cube, name, over, where=""):
@@ -97,7 +97,7 @@ def test_compiled_statistics_equal_those_of_the_cube(random_inputs, cube, over, 
     monkeypatch.setattr(engine, "SHARE", 1)
     monkeypatch.setattr(nesting, "FOLDED_ROW", row)
     monkeypatch.setattr(slabs, "LONG", 2)
-    monkeypatch.setattr(slabs, "SCRATCH", 3_000)
+    monkeypatch.setattr(scratch, "LIMIT", 3_000)
     first = {"runtime": 0, "dedup_exponent": 0, "gpu": 0}
     equal(random_inputs.isel(first), cube.isel(first), over, "fits")
 

@@ -6,8 +6,7 @@ import xarray as xr
 from prophet_xr.checks import enough_memory
 from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
-from prophet_xr.provenance import provenance
-from prophet_xr.queries.names import dims_of, flag, label, left, listed
+from prophet_xr.queries.names import dims_of, flag, label, listed, result
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import planned
 
@@ -86,16 +85,16 @@ def solve(
         line = cells.squeeze(single).transpose(*kept, dim).values
         at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
         place[at], found[:, *at] = _crossings(line, target, values if method == "linear" else None)
-    result = left(data, [dim])
     if method == "label":
         some = place == place
-        result[dim] = (kept, label(data, dim, np.where(some, place, 0).astype(np.int64), some))
+        at = label(data, dim, np.where(some, place, 0).astype(np.int64), some)
+        made: dict[str, tuple] = {dim: (kept, at)}
     else:
-        result[dim] = (kept, place, QUANTITIES[dim].attrs if dim in QUANTITIES else {})
+        made = {dim: (kept, place, QUANTITIES[dim].attrs if dim in QUANTITIES else {})}
     titles = ("Crossings of the target", "Cells that hold a number", "Cells at or above the target")
     for key, count, title in zip(("crossings", "cells", "above"), found, titles, strict=True):
-        result[key] = (kept, count, {"long_name": title, "units": "1"})
-    return result.assign_attrs(provenance())
+        made[key] = (kept, count, {"long_name": title, "units": "1"})
+    return result(data, [dim], made)
 
 
 def _ordered(dim: str, values: np.ndarray) -> None:

@@ -10,8 +10,7 @@ from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
 from prophet_xr.planning import USUAL
-from prophet_xr.provenance import provenance
-from prophet_xr.queries.names import Names, dims_of, flag, label, left, listed
+from prophet_xr.queries.names import Names, dims_of, flag, labels, listed, result
 from prophet_xr.queries.summary import tallies
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Plan, planned
@@ -81,14 +80,13 @@ def frontier(
     costs = np.concatenate([fronts[k][0] for k in order] or [np.empty((0, signs.size))])
     places = np.concatenate([fronts[k][1] for k in order] or [np.empty(0, np.int64)])
     owners = np.repeat(np.array(order, np.int64), [len(fronts[k][1]) for k in order])
-    found = left(data, map(str, data.dims))
-    for name, values in zip(objectives, (costs * signs).T, strict=True):
-        found[name] = ("point", values, QUANTITIES[name].attrs)
+    made: dict[str, tuple] = {
+        name: ("point", values, QUANTITIES[name].attrs)
+        for name, values in zip(objectives, (costs * signs).T, strict=True)
+    }
     for group, flat in ((kept, owners), (tuple(d for d in dims if d not in keep), places)):
-        at = np.unravel_index(flat, [data.sizes[d] for d in group]) if group else ()
-        for d, index in zip(group, at, strict=True):
-            found = found.assign_coords({d: ("point", label(data, d, index))})
-    return found.assign_attrs(provenance())
+        made |= {d: ("point", best) for d, best in labels(data, group, flat).items()}
+    return result(data, map(str, data.dims), made).set_coords(dims)
 
 
 def _fronts(
@@ -189,17 +187,12 @@ def cheapest(
     plan = planned(data, [cost], names, where, placed=True)
     found = tallies(plan, [cost], names, POLICY in data.dims)[cost]
     some = found.places[0] > 0
-    result = left(data, names)
-    if found.over:
-        at = np.unravel_index(
-            np.clip(found.places[1], 0, None), [data.sizes[d] for d in found.over]
-        )
-        for d, index in zip(found.over, at, strict=True):
-            result[d] = (found.dims, label(data, d, index, some))
+    at = labels(data, found.over, found.places[1], some)
+    made: dict[str, tuple] = {d: (found.dims, best) for d, best in at.items()}
     least = np.where(some, found.numbers[1], np.nan)
-    result["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
-    result["count"] = (found.dims, found.places[0], {"long_name": f"Cells that meet {where}"})
-    return result.assign_attrs(provenance())
+    made["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
+    made["count"] = (found.dims, found.places[0], {"long_name": f"Cells that meet {where}"})
+    return result(data, names, made)
 
 
 def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:

@@ -1,11 +1,12 @@
 """What the queries share: names checked at the door, labels on the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError, nearest
+from prophet_xr.provenance import provenance
 from prophet_xr.registry import QUANTITIES
 
 Names = str | Iterable[str]
@@ -32,9 +33,13 @@ def flag(where: str) -> None:
         raise InputError(f"where={where!r} is no flag; {nearest(where, flags)}")
 
 
-def left(data: xr.Dataset, dims: Iterable[str]) -> xr.Dataset:
-    """Coordinates that remain when dims are gone."""
-    return xr.Dataset(coords=data.coords).drop_dims(dims, errors="ignore")
+def result(data: xr.Dataset, gone: Iterable[str], made: Mapping[str, tuple]) -> xr.Dataset:
+    """What was made, with the coordinates that remain when some dims are gone.
+
+    One Dataset at the end: each merge would copy them all.
+    """
+    kept = data.coords.to_dataset().drop_dims(gone, errors="ignore")
+    return xr.Dataset(made, kept.coords, provenance())
 
 
 def label(
@@ -47,3 +52,13 @@ def label(
     if some is None or some.all():
         return found
     return np.where(some, found, np.nan if labels.dtype.kind in "iuf" else "")
+
+
+def labels(
+    data: xr.Dataset, dims: Sequence[str], places: np.ndarray, some: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Labels along each dim of cells that are counted in C order."""
+    if not dims:
+        return {}
+    at = np.unravel_index(np.clip(places, 0, None), [data.sizes[d] for d in dims])
+    return {d: label(data, d, index, some) for d, index in zip(dims, at, strict=True)}

@@ -12,9 +12,8 @@ from prophet_xr.checks import enough_memory
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
-from prophet_xr.provenance import provenance
 from prophet_xr.quantiles import Histogram, exact
-from prophet_xr.queries.names import Names, dims_of, flag, label, left, listed
+from prophet_xr.queries.names import Names, dims_of, flag, labels, listed, result
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Plan, Slab, lengths, planned
 
@@ -88,7 +87,7 @@ def summarize(
         plan = planned(data, wanted, over, where)
         made |= _quantiles(plan, wanted, over, where, shares, POLICY in data.dims)
         made["quantile"] = ("quantile", shares)
-    return left(data, over).assign(made).assign_attrs(provenance())
+    return result(data, over, made)
 
 
 @dataclass(frozen=True)
@@ -168,9 +167,9 @@ def _described(
         elif stat == "count":
             made[f"{name}_{stat}"] = (found.dims, count, {**attrs, "units": "1"})
         elif stat != "quantile":
-            at = _labels(data, found.over, low_at if stat == "argmin" else high_at, some)
-            for d, labels in at.items():
-                made[f"{name}_{stat}_{d}"] = (found.dims, labels, _label_attrs(d, attrs))
+            at = labels(data, found.over, low_at if stat == "argmin" else high_at, some)
+            for d, best in at.items():
+                made[f"{name}_{stat}_{d}"] = (found.dims, best, _label_attrs(d, attrs))
     return made
 
 
@@ -187,14 +186,6 @@ def _attrs(name: str, stat: str, over: Dims) -> dict[str, str]:
 def _label_attrs(dim: str, attrs: dict[str, str]) -> dict[str, str]:
     units = QUANTITIES[dim].units if dim in QUANTITIES else ""
     return {**attrs, "long_name": f"{attrs['long_name']}, {dim}", "units": units}
-
-
-def _labels(data: xr.Dataset, over: Dims, places: np.ndarray, some: np.ndarray) -> dict:
-    """Labels of places along each dim; NaN, or an empty text, where there is none."""
-    if not over:
-        return {}
-    at = np.unravel_index(np.clip(places, 0, None), [data.sizes[d] for d in over])
-    return {d: label(data, d, index, some) for d, index in zip(over, at, strict=True)}
 
 
 # --- Quantiles -------------------------------------------------------------------------------

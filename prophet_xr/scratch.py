@@ -1,0 +1,48 @@
+"""Memory for what one nest leaves to the next, kept from call to call: new memory fills slower."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+
+import numpy as np
+
+LIMIT = 48 * 2**20  # bytes that are kept between calls; what is planned in slabs fits in
+ALIGNED = 64  # bytes of a cache line
+
+_spare: list[np.ndarray] = []
+
+
+class Memory:
+    """One block of memory, from which all arrays of a slab are taken."""
+
+    def __init__(self) -> None:
+        self._block = np.empty(0, np.uint8)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Use the block of an earlier call meanwhile, and leave it to a later one."""
+        try:
+            self._block = _spare.pop()
+        except IndexError:  # the first call, or another thread has it
+            self._block = np.empty(LIMIT, np.uint8)
+        try:
+            yield
+        finally:
+            if self._block.size <= LIMIT:
+                _spare[:] = [self._block]
+            self._block = np.empty(0, np.uint8)
+
+    def arrays(
+        self, wanted: Mapping[str, tuple[tuple[int, ...], np.dtype]]
+    ) -> dict[str, np.ndarray]:
+        """Arrays of the shapes and dtypes that are wanted; the next call overwrites them."""
+        places, end = {}, 0
+        for name, (shape, dtype) in wanted.items():
+            places[name] = (end, end + prod(shape) * dtype.itemsize)
+            end = -(-places[name][1] // ALIGNED) * ALIGNED
+        if self._block.size < end:
+            self._block = np.empty(end, np.uint8)
+        return {
+            name: self._block[slice(*places[name])].view(dtype).reshape(shape)
+            for name, (shape, dtype) in wanted.items()
+        }
