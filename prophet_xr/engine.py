@@ -53,19 +53,26 @@ def _evaluations(nest: Nest, sizes: Mapping[str, int]) -> int:
     return prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds))
 
 
-def run(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], walk: int) -> None:
-    """Fill the arrays that ``nest`` stores from those it reads.
+def run(
+    nest: Nest,
+    sizes: Mapping[str, int],
+    arrays: Mapping[str, np.ndarray],
+    walk: int,
+    part: slice | None = None,
+) -> None:
+    """Fill the arrays that ``nest`` stores from those it reads; one part if it is run on parts.
 
     Up to ``walk`` evaluations are done in plain Python.  Raises ValueError for an array whose
     shape or layout is not that of its dims.
     """
-    _checked(nest, sizes, arrays)
-    if _evaluations(nest, sizes) <= walk:
+    here = {**sizes, nest.part: part.stop - part.start} if part else sizes
+    _checked(nest, here, arrays, sizes)
+    if not part and _evaluations(nest, sizes) <= walk:
         _walk(nest, sizes, arrays)
         return
-    count = prod(sizes[d] for d in nest.outer)
-    edges = _edges(count, _shares(nest, sizes))
-    fixed = _arguments(nest, sizes, arrays)
+    count = prod(here[d] for d in nest.outer)
+    edges = _edges(count, _shares(nest, here))
+    fixed = _arguments(nest, here, arrays, [part.start] if part else [])
     _share(_load(source(nest)), [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)])
 
 
@@ -101,9 +108,15 @@ def fold(
     return {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
 
 
-def _checked(nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> None:
+def _checked(
+    nest: Nest,
+    sizes: Mapping[str, int],
+    arrays: Mapping[str, np.ndarray],
+    whole: Mapping[str, int] | None = None,
+) -> None:
     for name, dims in [*nest.reads.items(), *((n, nest.dims) for n in nest.stores)]:
-        _check(name, arrays[name], tuple(sizes[d] for d in dims))
+        own = whole if whole and name in nest.whole else sizes
+        _check(name, arrays[name], tuple(own[d] for d in dims))
     for name, dtype in nest.stores.items():
         if arrays[name].dtype != np.dtype(dtype):
             raise ValueError(f"array {name!r}: dtype {arrays[name].dtype}, expected {dtype}")
@@ -165,14 +178,17 @@ def _rows(array: np.ndarray, dims: Dims, row: Dims) -> np.ndarray:
 
 
 def _arguments(
-    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
+    nest: Nest,
+    sizes: Mapping[str, int],
+    arrays: Mapping[str, np.ndarray],
+    start: Iterable[int] = (),
 ) -> list[int | np.ndarray]:
     """Sizes and arrays in the order a compiled nest takes them."""
     reads = [_rows(arrays[n], dims, nest.row) for n, dims in nest.reads.items()]
     stores = [_rows(arrays[n], nest.dims, nest.row) for n in nest.stores]
     if not nest.row:
         stores = [a[..., None] for a in stores]
-    return [*(sizes[d] for d in nest.dims), *reads, *stores]
+    return [*(sizes[d] for d in nest.dims), *start, *reads, *stores]
 
 
 def _shares(nest: Nest, sizes: Mapping[str, int]) -> int:

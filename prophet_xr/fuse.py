@@ -42,6 +42,8 @@ class Nest:
     ``folds``   what is accumulated instead, over the dims ``over``, which stand together;
                 ``where`` names the flag of the cells that count, ``placed`` asks for the places
                 of the extremes
+    ``part``    an outer dim of which it runs on a part at a time: the arrays of ``whole`` are not
+                cut along it, all others hold the part alone
     """
 
     dims: Dims
@@ -53,6 +55,8 @@ class Nest:
     over: Dims = ()
     where: str = ""
     placed: bool = False
+    part: str = ""
+    whole: frozenset[str] = frozenset()
 
     @property
     def outer(self) -> Dims:
@@ -107,17 +111,21 @@ def _flat(dims: Dims) -> str:
     return text
 
 
-def _outer_index(nest: Nest, dims: Dims, *, baseline: bool = False) -> list[str]:
+def _outer_index(nest: Nest, name: str, dims: Dims, *, baseline: bool = False) -> list[str]:
     """Text of the index of an array in the dims outside the row."""
-    at_policy = "0" if baseline else f"i_{POLICY}"
-    return [at_policy if d == POLICY else f"i_{d}" for d in dims if d not in nest.row]
+    at = {d: f"i_{d}" for d in dims if d not in nest.row}
+    if baseline and POLICY in at:
+        at[POLICY] = "0"
+    if nest.part in at and name in nest.whole:
+        at[nest.part] = f"w_{nest.part}"
+    return list(at.values())
 
 
 def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
     """How one cell of ``argument`` is written, its scratch and the lines that bring it in."""
     name = of(argument)
     dims = nest.reads[name]
-    outer = _outer_index(nest, dims, baseline=is_baseline(argument))
+    outer = _outer_index(nest, name, dims, baseline=is_baseline(argument))
     inner = tuple(d for d in nest.row if d in dims)
     array = f"in_{name}"
     if not inner:
@@ -165,7 +173,7 @@ def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[li
         value = local[q.name] = f"v_{q.name}"
         kind = {"int64": "np.int64", "bool": "bool"}.get(q.dtype, "")
         lines.append(f"{value} = {kind}(f_{q.name}({', '.join(local[n] for n in q.inputs)}))")
-        out = f"out_{q.name}[{', '.join([*_outer_index(nest, nest.dims), 'j'])}]"
+        out = f"out_{q.name}[{', '.join([*_outer_index(nest, q.name, nest.dims), 'j'])}]"
         if q.name in nest.stores:
             lines.append(f"{out} = {value}")
         base = f"{BASELINE}_{q.name}"
@@ -200,6 +208,7 @@ def source(nest: Nest) -> str:
     head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
     count = " * ".join(f"n_{d}" for d in nest.row) or "1"
     arguments = [*head, *(f"n_{d}" for d in nest.dims)]
+    arguments += ["start"] if nest.part else []
     arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
     arguments += [f"{kind}_{n}" for n in nest.folds for kind in ("numbers", "places")]
     formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
@@ -237,7 +246,9 @@ def _split(flat: str, dims: Dims) -> list[str]:
 
 def _shared(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
     """Head and loops of a nest whose rows are shared out in one range."""
-    return ["begin", "end"], _loop("row", "begin, end", [*_split("row", nest.outer), *body])
+    whole = [f"w_{nest.part} = start + i_{nest.part}"] if nest.part else []
+    rows = [*_split("row", nest.outer), *whole, *body]
+    return ["begin", "end"], _loop("row", "begin, end", rows)
 
 
 def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]:

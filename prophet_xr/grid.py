@@ -10,6 +10,7 @@ from prophet_xr import (
     catalogue,
     kernels,  # noqa: F401  (declares the metrics)
     lazy,
+    scratch,
     specs,
 )
 from prophet_xr.checks import check, enough_memory, unique
@@ -17,6 +18,7 @@ from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import layout, natural, nests
+from prophet_xr.parting import Steps, steps
 from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -30,6 +32,7 @@ from prophet_xr.registry import (
     metrics,
     needed,
 )
+from prophet_xr.scratch import Memory
 
 STUDIES = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
@@ -250,10 +253,9 @@ def sweep(
     sizes = {d: full.sizes[d] for d in order}
     arrays = numbers(full, natural(full, need, order))
     reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
-    arrays |= stores(plan, sizes, reused)
-    walk = walks(plan, sizes)
-    for nest in plan:
-        run(nest, sizes, arrays, walk)
+    arrays |= stores(plan, wanted, sizes, reused)
+    todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
+    _evaluate(todo, wanted, sizes, arrays)
     made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: made[n] for n in QUANTITIES if n in wanted}
@@ -292,24 +294,44 @@ def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarr
 
 
 def stores(
-    plan: list[Nest], sizes: Mapping[str, int], reused: Mapping[str, np.ndarray]
+    plan: Iterable[Nest],
+    wanted: Iterable[str],
+    sizes: Mapping[str, int],
+    reused: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Arrays that the nests fill: those given, new ones for the rest."""
-    wanted = {
+    """Arrays of what is wanted: those given, new ones for the rest."""
+    shapes = {
         name: (tuple(sizes[d] for d in nest.dims), np.dtype(dtype))
         for nest in plan
         for name, dtype in nest.stores.items()
+        if name in wanted
     }
     for name, array in reused.items():
-        if (array.shape, array.dtype) != wanted[name] or not array.flags.c_contiguous:
-            shape, dtype = wanted[name]
+        if (array.shape, array.dtype) != shapes[name] or not array.flags.c_contiguous:
+            shape, dtype = shapes[name]
             raise InputError(
                 f"out={name!r} has shape {array.shape} of {array.dtype}; expected {shape} of "
                 f"{dtype}, with the baseline among the policies"
             )
-    size = sum(prod(s) * t.itemsize for n, (s, t) in wanted.items() if n not in reused)
-    enough_memory(size)
-    return {n: reused[n] if n in reused else np.empty(*like) for n, like in wanted.items()}
+    enough_memory(sum(prod(s) * t.itemsize for n, (s, t) in shapes.items() if n not in reused))
+    return {n: reused[n] if n in reused else np.empty(*like) for n, like in shapes.items()}
+
+
+def _evaluate(
+    todo: Steps, wanted: Iterable[str], sizes: Mapping[str, int], arrays: dict[str, np.ndarray]
+) -> None:
+    """Fill the arrays of what is wanted."""
+    walk, kept, memory = walks((*todo.once, *todo.parted), sizes), frozenset(wanted), Memory()
+    once = todo.once
+    with memory.kept():
+        for part in todo.parts(sizes):
+            # What the nests run once leave comes first, so it stays where it is.
+            arrays |= memory.arrays(todo.between(kept, sizes, part))
+            for nest in once:
+                run(nest, sizes, arrays, walk)
+            for nest in todo.parted:
+                run(nest, sizes, arrays, walk, part)
+            once = ()
 
 
 def _buffer(out: xr.Dataset, name: str) -> np.ndarray:

@@ -67,7 +67,7 @@ def nests(
     order: Dims,
     dtype: str,
     fold: Fold | None = None,
-) -> list[Nest]:
+) -> tuple[Nest, ...]:
     """Split what is needed into nests, one per set of dims, in an order that can be run.
 
     With ``fold``, what is wanted is accumulated instead of stored, on the dims that it shares
@@ -85,7 +85,7 @@ def _nests(
     wanted: tuple[str, ...],
     dtype: str,
     fold: Fold | None,
-) -> list[Nest]:
+) -> tuple[Nest, ...]:
     order = tuple(d for d, _ in sizes)
     dims_of = _natural(inputs, need, order)
     strata: dict[Dims, list[Quantity]] = {}
@@ -105,10 +105,10 @@ def _nests(
         for q in metrics()
         if q.name in crossing or (not fold and q.name in wanted)
     }
-    return [
+    return tuple(
         _nest(dims, strata.get(dims, []), folds.get(dims, []), fold, dims_of, stores, dict(sizes))
         for dims in sorted(strata.keys() | folds.keys(), key=len)
-    ]
+    )
 
 
 def _nest(

@@ -35,7 +35,7 @@ class Plan:
     asked: np.ndarray
     order: Dims
     dims: Mapping[str, Dims]
-    nests: list[Nest]
+    nests: tuple[Nest, ...]
     arrays: Mapping[str, np.ndarray]
     memory: Memory
 
