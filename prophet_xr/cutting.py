@@ -7,11 +7,16 @@ Dims = tuple[str, ...]
 
 
 def steps(
-    sizes: Mapping[str, int], stored: Iterable[Dims], uncut: Collection[str], limit: int
+    sizes: Mapping[str, int],
+    stored: Iterable[Dims],
+    uncut: Collection[str],
+    limit: int,
+    first: Collection[str] = (),
 ) -> dict[str, int]:
     """Length of a part along each dim, such that arrays of 8 B on the dims ``stored`` fit.
 
-    The longest part of the largest array is halved, until they do or nothing can be cut.
+    The longest part of the largest array is halved, until they do or nothing can be cut; one of
+    the dims ``first`` as long as there is one.
     """
     stored = list(stored)
     step = dict(sizes)
@@ -21,14 +26,14 @@ def steps(
 
     while sum(map(size, stored)) > limit:
         can = [
-            (size(dims), step[d], d)
+            (d in first, size(dims), step[d], d)
             for dims in stored
             for d in dims
             if d not in uncut and step[d] > 1
         ]
         if not can:
             break
-        longest = max(can)[2]
+        *_, longest = max(can)
         step[longest] = -(-step[longest] // 2)
     return step
 

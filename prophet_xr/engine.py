@@ -202,10 +202,21 @@ def _edges(count: int, shares: int) -> list[int]:
 
 
 def _share(fill: Callable[..., None], jobs: list[tuple]) -> None:
-    if len(jobs) == 1:
-        fill(*jobs[0])
-    else:
-        list(_pool().map(lambda job: fill(*job), jobs))
+    """Do every job, this thread among others: whoever is free takes the next."""
+    todo = iter(jobs)
+
+    def work() -> None:
+        for job in todo:
+            fill(*job)
+
+    helpers = [_pool().submit(work) for _ in range(min(cores(), len(jobs)) - 1)]
+    try:
+        work()
+    finally:  # interrupted or not, nobody writes into the arrays after this
+        for _ in todo:
+            pass
+        for helper in helpers:
+            helper.result()
 
 
 def cache_dir() -> Path:

@@ -18,7 +18,7 @@ from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import layout, natural, nests
-from prophet_xr.parting import Steps, steps
+from prophet_xr.parting import Steps, shapes, steps
 from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -300,21 +300,16 @@ def stores(
     reused: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Arrays of what is wanted: those given, new ones for the rest."""
-    shapes = {
-        name: (tuple(sizes[d] for d in nest.dims), np.dtype(dtype))
-        for nest in plan
-        for name, dtype in nest.stores.items()
-        if name in wanted
-    }
+    like = {n: like for n, like in shapes(plan, sizes).items() if n in wanted}
     for name, array in reused.items():
-        if (array.shape, array.dtype) != shapes[name] or not array.flags.c_contiguous:
-            shape, dtype = shapes[name]
+        if (array.shape, array.dtype) != like[name] or not array.flags.c_contiguous:
+            shape, dtype = like[name]
             raise InputError(
                 f"out={name!r} has shape {array.shape} of {array.dtype}; expected {shape} of "
                 f"{dtype}, with the baseline among the policies"
             )
-    enough_memory(sum(prod(s) * t.itemsize for n, (s, t) in shapes.items() if n not in reused))
-    return {n: reused[n] if n in reused else np.empty(*like) for n, like in shapes.items()}
+    enough_memory(sum(prod(s) * t.itemsize for n, (s, t) in like.items() if n not in reused))
+    return {n: reused[n] if n in reused else np.empty(*own) for n, own in like.items()}
 
 
 def _evaluate(

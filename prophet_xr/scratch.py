@@ -9,6 +9,8 @@ import numpy as np
 LIMIT = 48 * 2**20  # bytes that are kept between calls; what is planned in slabs fits in
 ALIGNED = 64  # bytes of a cache line
 
+Shape = tuple[tuple[int, ...], np.dtype]
+
 _spare: list[np.ndarray] = []
 
 
@@ -17,6 +19,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._block = np.empty(0, np.uint8)
+        self._taken: tuple[Mapping[str, Shape], dict[str, np.ndarray]] = ({}, {})
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -30,19 +33,25 @@ class Memory:
         finally:
             if self._block.size <= LIMIT:
                 _spare[:] = [self._block]
-            self._block = np.empty(0, np.uint8)
+            self.__init__()
 
-    def arrays(
-        self, wanted: Mapping[str, tuple[tuple[int, ...], np.dtype]]
-    ) -> dict[str, np.ndarray]:
-        """Arrays of the shapes and dtypes that are wanted; the next call overwrites them."""
+    def arrays(self, wanted: Mapping[str, Shape]) -> dict[str, np.ndarray]:
+        """Arrays of the shapes and dtypes that are wanted.
+
+        The same ones again if the same are wanted; else the next call overwrites them.
+        """
+        if wanted != self._taken[0]:
+            self._taken = wanted, self._arrays(wanted)
+        return self._taken[1]
+
+    def _arrays(self, wanted: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         places, end = {}, 0
         for name, (shape, dtype) in wanted.items():
-            places[name] = (end, end + prod(shape) * dtype.itemsize)
-            end = -(-places[name][1] // ALIGNED) * ALIGNED
+            places[name] = slice(end, end + prod(shape) * dtype.itemsize)
+            end = -(-places[name].stop // ALIGNED) * ALIGNED
         if self._block.size < end:
             self._block = np.empty(end, np.uint8)
         return {
-            name: self._block[slice(*places[name])].view(dtype).reshape(shape)
+            name: self._block[places[name]].view(dtype).reshape(shape)
             for name, (shape, dtype) in wanted.items()
         }

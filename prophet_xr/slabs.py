@@ -13,6 +13,7 @@ from prophet_xr import engine, grid, scratch, tally
 from prophet_xr.cutting import parts, steps
 from prophet_xr.fuse import Dims, Nest
 from prophet_xr.nesting import FOLDED_ROW, Fold, layout, natural, nests
+from prophet_xr.parting import shapes
 from prophet_xr.registry import POLICY, needed
 from prophet_xr.scratch import Memory
 
@@ -22,6 +23,14 @@ LONG = 64  # cells; if a row is so long
 Slab = Mapping[str, slice]
 
 
+@dataclass
+class _Done:
+    """The part of each nest that is in the arrays: slabs that share it need not run it again."""
+
+    arrays: Mapping[str, np.ndarray]
+    parts: dict[Nest, list[slice]]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Nests, what they read, and how to run them on a part of the grid.
@@ -29,15 +38,18 @@ class Plan:
     ``full``    the inputs with the baseline first, ``asked`` the rows of policy that were meant
     ``order``   its dims as the nests have them, the policy first
     ``dims``    those of every quantity
+    ``kept``    dims that nothing is folded over: slabs of them need not be merged
     """
 
     full: xr.Dataset
     asked: np.ndarray
     order: Dims
     dims: Mapping[str, Dims]
+    kept: frozenset[str]
     nests: tuple[Nest, ...]
     arrays: Mapping[str, np.ndarray]
     memory: Memory
+    done: _Done
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -54,7 +66,7 @@ class Plan:
     def steps(self, uncut: Iterable[str], together: Iterable[Dims], limit: int) -> dict[str, int]:
         """Length of a slab along each dim."""
         stored = [nest.dims for nest in self.nests for _ in nest.stores]
-        return steps(self.sizes, [*stored, *together], {POLICY, *uncut}, limit)
+        return steps(self.sizes, [*stored, *together], {POLICY, *uncut}, limit, self.kept)
 
     def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, tally.Tally]]:
         """What the nests store on a slab, and what they fold.
@@ -62,22 +74,24 @@ class Plan:
         The arrays are overwritten by the next call.
         """
         here = lengths(slab)
+        cut = {d for d in self.order if here[d] < self.sizes[d]}
         arrays = {
-            name: np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
-            if self.dims[name]
-            else array
+            name: array
+            if cut.isdisjoint(self.dims[name])
+            else np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
             for name, array in self.arrays.items()
         }
-        arrays |= self.memory.arrays(
-            {
-                n: (tuple(here[d] for d in nest.dims), np.dtype(dtype))
-                for nest in self.nests
-                for n, dtype in nest.stores.items()
-            }
-        )
+        stored = self.memory.arrays(shapes(self.nests, here))
+        if self.done.arrays is not stored:
+            self.done.arrays, self.done.parts = stored, {}
+        arrays |= stored
         folded: dict[str, tally.Tally] = {}
         walk = engine.walks(self.nests, here)
         for nest in self.nests:
+            part = [slab[d] for d in nest.dims]
+            if self.done.parts.get(nest) == part:
+                continue
+            self.done.parts[nest] = part
             if nest.folds:
                 tallies = engine.fold(nest, here, arrays, walk)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
@@ -125,9 +139,11 @@ def planned(
         asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
         order=order,
         dims=dims,
+        kept=frozenset(rest) - set(reduced),
         nests=made,
         arrays=grid.numbers(full, dims),
         memory=Memory(),
+        done=_Done({}, {}),
     )
 
 
