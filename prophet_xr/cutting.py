@@ -15,26 +15,25 @@ def steps(
 ) -> dict[str, int]:
     """Length of a part along each dim, such that arrays of 8 B on the dims ``stored`` fit.
 
-    The longest part of the largest array is halved, until they do or nothing can be cut; one of
-    the dims ``first`` as long as there is one.
+    The dim whose halving saves the most is halved, until they do or nothing can be cut; of several
+    one of ``first``, then the longest.
     """
     stored = list(stored)
     step = dict(sizes)
 
-    def size(dims: Dims) -> int:
-        return 8 * prod(step[d] for d in dims)
+    def size(dims: Iterable[Dims]) -> int:
+        return sum(8 * prod(step[d] for d in own) for own in dims)
 
-    while sum(map(size, stored)) > limit:
+    while size(stored) > limit:
         can = [
-            (d in first, size(dims), step[d], d)
-            for dims in stored
-            for d in dims
-            if d not in uncut and step[d] > 1
+            (size(own for own in stored if d in own), d in first, n, d)
+            for d, n in step.items()
+            if n > 1 and d not in uncut and any(d in own for own in stored)
         ]
         if not can:
             break
-        *_, longest = max(can)
-        step[longest] = -(-step[longest] // 2)
+        *_, best = max(can)
+        step[best] = -(-step[best] // 2)
     return step
 
 
