@@ -105,7 +105,14 @@ def fold(
     # (part, kept, policy, kind, row) -> (kind, part, policy, kept dims)
     ordered = [t.transpose(3, 0, 2, 1, 4).reshape(3, parts[0], *shape) for t in tables]
     pairs = zip(ordered[::2], ordered[1::2], strict=True)
-    return {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
+    merged = {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
+    if nest.block:  # whose places count the cells of whole blocks
+        length = sizes[nest.row[0]]
+        padded = -(-length // nest.block) * nest.block
+        for _, places in merged.values():
+            runs, inside = np.divmod(places[1:], padded)
+            places[1:] = np.where(places[1:] < 0, -1, runs * length + inside)
+    return merged
 
 
 def _checked(

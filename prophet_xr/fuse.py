@@ -44,6 +44,7 @@ class Nest:
                 of the extremes
     ``part``    an outer dim of which it runs on a part at a time: the arrays of ``whole`` are not
                 cut along it, all others hold the part alone
+    ``block``   cells of a row that are evaluated at a time, if it is a long one: 0 for all
     """
 
     dims: Dims
@@ -57,11 +58,17 @@ class Nest:
     placed: bool = False
     part: str = ""
     whole: frozenset[str] = frozenset()
+    block: int = 0
 
     @property
     def outer(self) -> Dims:
         """Dims that the threads share out."""
         return tuple(d for d in self.dims if d not in (*self.row, POLICY))
+
+    @property
+    def at(self) -> str:
+        """Text of the place in a row."""
+        return "first + j" if self.block else "j"
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -131,7 +138,7 @@ def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
     if not inner:
         return argument, [], [f"{argument} = {array}[{', '.join(outer) or '()'}]"]
     if inner == nest.row:
-        return f"{array}[{', '.join([*outer, 'j'])}]", [], []
+        return f"{array}[{', '.join([*outer, nest.at])}]", [], []
     lines = [f"{argument}[{_flat(nest.row)}] = {array}[{', '.join([*outer, _flat(inner)])}]"]
     for d in reversed(nest.row):
         lines = _loop(f"i_{d}", f"n_{d}", lines)
@@ -173,7 +180,7 @@ def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[li
         value = local[q.name] = f"v_{q.name}"
         kind = {"int64": "np.int64", "bool": "bool"}.get(q.dtype, "")
         lines.append(f"{value} = {kind}(f_{q.name}({', '.join(local[n] for n in q.inputs)}))")
-        out = f"out_{q.name}[{', '.join([*_outer_index(nest, q.name, nest.dims), 'j'])}]"
+        out = f"out_{q.name}[{', '.join([*_outer_index(nest, q.name, nest.dims), nest.at])}]"
         if q.name in nest.stores:
             lines.append(f"{out} = {value}")
         base = f"{BASELINE}_{q.name}"
@@ -205,6 +212,9 @@ def source(nest: Nest) -> str:
     if POLICY in nest.dims:
         body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
     body = before + body
+    if nest.block:
+        ends = ["first = block * n_row_most", f"n_row = min(n_row_most, n_{nest.row[0]} - first)"]
+        body = _loop("block", "n_blocks", [*ends, *body])
     head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
     count = " * ".join(f"n_{d}" for d in nest.row) or "1"
     arguments = [*head, *(f"n_{d}" for d in nest.dims)]
@@ -214,7 +224,10 @@ def source(nest: Nest) -> str:
     formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
     helpers = [function(f, f.__name__, COMPILED) for f in FOLDING if nest.folds]
     fill = f"{CACHED}\ndef fill({', '.join(arguments)}):"
-    text = "\n".join([f"n_row = {count}", *scratch, *loops])
+    sizes = [f"n_row = {count}"]
+    if nest.block:
+        sizes = [f"n_row = n_row_most = {nest.block}", f"n_blocks = -(-{count} // n_row_most)"]
+    text = "\n".join([*sizes, *scratch, *loops])
     return "\n".join([HEADER, *formulas, *helpers, fill, textwrap.indent(text, "    "), ""])
 
 
@@ -256,6 +269,7 @@ def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]
     at = f"i_{POLICY}" if POLICY in nest.dims else "0"
     policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
     scratch = ["folded = np.empty(n_row)"]
+    here, part = ("row * n_blocks + block", "[:n_row]") if nest.block else ("row", "")
     lines: list[str] = []
     for name in nest.folds:
         own = f"acc_{name}[{at}], at_{name}[{at}]"
@@ -267,10 +281,10 @@ def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]
         row = name if value == f"{name}[j]" else "folded"
         if row == "folded":
             lines += _loop("j", "n_row", [f"folded[j] = {value}"])
-        ends = f"ends({row}, acc_{name}[{at}])"
+        ends = f"ends({row}{part}, acc_{name}[{at}])"
         if nest.placed:
-            ends = f"places_of_ends({row}, {own}, row)"
-        lines += [f"add({row}, {own})", ends]
+            ends = f"places_of_ends({row}{part}, {own}, {here})"
+        lines += [f"add({row}{part}, {own})", ends]
     return scratch, lines
 
 
@@ -279,6 +293,7 @@ def _folded(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
     kept = tuple(d for d in nest.outer if d not in nest.over)
     over = tuple(d for d in nest.outer if d in nest.over)
     width = " * ".join(f"n_{d}" for d in nest.row if d in nest.over) or "1"
+    width = "n_row_most" if nest.block else width
     rows = _loop("row", "begin, end", [*_split("row", over), *body])
     result = "numbers_{0}[part, kept, p], places_{0}[part, kept, p]"
     settle = [f"settle(acc_{n}[p], at_{n}[p], {result.format(n)}, {width})" for n in nest.folds]

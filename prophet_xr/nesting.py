@@ -134,7 +134,10 @@ def _nest(
         nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
         inner, cells = _alike(dims, over), ROW if dims and dims[-1] in over else FOLDED_ROW
     reads = {n: dims_of[n] for n in nest.named if n not in names}
-    return replace(nest, reads=reads, row=_row(inner, sizes, cells, reads.values()))
+    row = _row(inner, sizes, cells, reads.values())
+    block = FOLDED_ROW if nest.folds else ROW
+    long = len(row) == 1 and sizes[row[0]] > block and not (nest.folds and row[0] not in nest.over)
+    return replace(nest, reads=reads, row=row, block=block if long else 0)
 
 
 def _alike(dims: Dims, over: Dims) -> Dims:

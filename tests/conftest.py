@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import xarray as xr
 # Compiled modules of a test run are kept, so that a second run is quick; never the user's own.
 os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "prophet_xr_tests"))
 
-from prophet_xr import grid
+from prophet_xr import engine, grid, nesting, scratch
 from prophet_xr.registry import QUANTITIES
 
 SIZES = {
@@ -84,3 +85,35 @@ def verified(cubes) -> xr.Dataset:
 def small() -> xr.Dataset:
     """Inputs of a few cells."""
     return grid.inputs(model="mixtral-8x7b", gpu="A100-80GB", batch=[1, 4])
+
+
+@pytest.fixture(scope="session")
+def long_axes() -> xr.Dataset:
+    """Inputs on axes that do not fit into a row of `pieces`."""
+    return grid.inputs(
+        model=["mixtral-8x7b", "deepseek-v3-671b", "olmoe-1b-7b"],
+        gpu=["A100-80GB", "B200"],
+        batch=np.arange(1, 15),
+        dedup_exponent=np.linspace(0.8, 1.0, 17),
+    )
+
+
+@pytest.fixture
+def pieces():
+    """Compile every nest, for short rows, many threads and little memory; or compile none."""
+
+    @contextmanager
+    def limits(*, compiled: bool = True, row: int = 6, memory: int = 3_000):
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("WALK", "WALK_ALL"):
+                patch.setattr(engine, name, 0 if compiled else 10**9)
+            if compiled:
+                patch.setattr(engine, "SHARE", 1)
+                patch.setattr(nesting, "ROW", row)
+                patch.setattr(nesting, "FOLDED_ROW", row)
+                patch.setattr(scratch, "LIMIT", memory)
+            nesting._nests.cache_clear()  # which knows of no such change
+            yield
+        nesting._nests.cache_clear()
+
+    return limits

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from prophet_xr import engine, grid
+from prophet_xr import engine, grid, scratch
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
 
@@ -56,6 +56,29 @@ def test_compiled_cube_equals_the_formulas(q, random_inputs, compiled):
 def test_walked_cube_equals_the_compiled_one(random_inputs, compiled, monkeypatch):
     monkeypatch.setattr(engine, "WALK_ALL", 10**9)
     xr.testing.assert_identical(grid.sweep(random_inputs), compiled)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_large_sweep_in_parts_and_blocks_equals_a_small_one(long_axes, pieces, dtype):
+    wanted = ["step_time", "slowdown", "unique_experts"]
+    with pieces(compiled=False):
+        expected = grid.sweep(long_axes, wanted, dtype=dtype)
+    with pieces(memory=80_000):
+        xr.testing.assert_identical(grid.sweep(long_axes, wanted, dtype=dtype), expected)
+        out = expected.copy(deep=True)
+        out.step_time[:] = np.nan
+        grid.sweep(long_axes, wanted, dtype=dtype, out=out)
+        xr.testing.assert_identical(out.step_time, expected.step_time)
+        todo = grid.steps(*_planned(long_axes, wanted, dtype), scratch.LIMIT)
+    assert {nest.part for nest in todo.parted} == {todo.dim} == {"model"}
+    assert todo.step == 2  # of three
+    assert any(nest.block for nest in todo.parted)
+
+
+def _planned(data, wanted, dtype):
+    order = grid.layout(data)
+    plan = grid.nests(data, needed(wanted), wanted, order, dtype)
+    return plan, frozenset(wanted), tuple((d, data.sizes[d]) for d in order)
 
 
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)

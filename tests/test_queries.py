@@ -88,18 +88,20 @@ def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, me
     equal(random_inputs, cube, over, where)
 
 
-@pytest.mark.parametrize(
-    ("over", "row"), [(["model"], 6), (["policy", "context", "hit_rate"], nesting.FOLDED_ROW)]
-)
-def test_compiled_statistics_equal_those_of_the_cube(random_inputs, cube, over, row, monkeypatch):
-    monkeypatch.setattr(engine, "WALK", 0)
-    monkeypatch.setattr(engine, "WALK_ALL", 0)
-    monkeypatch.setattr(engine, "SHARE", 1)
-    monkeypatch.setattr(nesting, "FOLDED_ROW", row)
+@pytest.mark.parametrize("over", [["model"], ["policy", "context", "hit_rate"]])
+def test_compiled_statistics_equal_those_of_the_cube(
+    random_inputs, cube, over, pieces, monkeypatch
+):
     monkeypatch.setattr(slabs, "LONG", 2)
-    monkeypatch.setattr(scratch, "LIMIT", 3_000)
     first = {"runtime": 0, "dedup_exponent": 0, "gpu": 0}
-    equal(random_inputs.isel(first), cube.isel(first), over, "fits")
+    with pieces(row=6 if over == ["model"] else nesting.FOLDED_ROW):
+        equal(random_inputs.isel(first), cube.isel(first), over, "fits")
+
+
+def test_statistics_along_a_long_axis_equal_those_of_the_cube(long_axes, pieces):
+    cube = px.sweep(long_axes, METRICS)
+    with pieces():
+        equal(long_axes, cube, ["batch", "dedup_exponent"], "")
 
 
 def test_where_nothing_counts_there_is_no_number_and_no_place(small):
