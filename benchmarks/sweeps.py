@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 import prophet_xr as px
 from prophet_xr import kernels, registry
@@ -206,9 +207,42 @@ def reductions(data):
     return [(what, median(action, 3), count, 8 * count) for what, action in rows]
 
 
+HEADLINES = [
+    *("kv_extension", "max_context", "total_memory", "step_time"),
+    *("throughput", "slowdown", "feasible_hit_rate", "link_utilization"),
+]
+
+
+def draws(count):
+    """Inputs on the policy, models, GPUs and draws of four others at random."""
+    random = np.random.default_rng(0)
+    drawn = {
+        "batch": random.integers(1, 65, count),
+        "context": random.integers(1024, 131072, count),
+        "hit_rate": random.uniform(0.5, 1.0, count),
+        "dedup_exponent": random.uniform(0.8, 1.0, count),
+    }
+    return px.inputs(**{n: xr.DataArray(v.astype(float), dims="draw") for n, v in drawn.items()})
+
+
+def call():
+    """Seconds of a reduction of nothing but the policy, models and GPUs."""
+    data = grid(batches=1, contexts=1, hits=1, exponents=1)
+    return median(lambda: folded(data), 99)
+
+
 def growth():
-    """Cells and seconds of `summarize` on grids of nothing, then 10**6 to 10**9 cells."""
-    few = {"contexts": 1, "hits": 1, "exponents": 1}
-    for batches, more in ((1, few), (1, {}), (12, {}), (122, {}), (1221, {})):
-        data = grid(batches=batches, **{"exponents": 20} | more)
-        yield cells(data), median(lambda d=data: folded(d), 5 if batches < 1000 else 1)
+    """Cells and seconds of two reductions, from 10**6 to 10**9 cells.
+
+    Of cells on many axes, where most is evaluated once for many cells; and of draws, where every
+    cell is evaluated for itself.
+    """
+    for batches in (1, 12, 122, 1221):
+        data = grid(batches=batches, exponents=20)
+        yield "axes", cells(data), median(lambda d=data: folded(d), 9 if batches < 100 else 3)
+    for count in (7_813, 78_125, 781_250, 7_812_500):
+        data = draws(count)
+        seconds = median(
+            lambda d=data: px.summarize(d, HEADLINES, "draw", STATS), 9 if count < 100_000 else 3
+        )
+        yield "draws", count * data.sizes["model"] * data.sizes["gpu"] * 2, seconds

@@ -135,6 +135,8 @@ def _slots(slots: xr.Variable, experts: xr.Variable) -> None:
     see ``policy_reason``.  Slots that exceed the experts of every model they meet are a mistake.
     """
     over = _exceeds(slots, experts)
+    if not over.values.any():
+        return
     always = over.all([d for d in over.dims if d not in slots.dims])
     if always.values.any():
         at = slots.values[always.transpose(*slots.dims).values].ravel()[0]
