@@ -88,12 +88,15 @@ def fold(
         last = [*(d for d in nest.dims if d not in nest.over), *nest.over]
         axes = [nest.dims.index(d) for d in last]
         return {n: tally.of(cells[n].transpose(axes).reshape(*shape, -1)) for n in nest.folds}
-    outer = [d for d in nest.outer if d not in nest.over]
-    first = _edges(prod(sizes[d] for d in outer), _shares(nest, sizes))
+    cells = prod(sizes[d] for d in nest.outer if d not in nest.over)
+    blocks = -(-sizes[nest.row[0]] // nest.block) if nest.block and not nest.along else 1
+    shares = _shares(nest, sizes)
+    first = _edges(cells * blocks, shares)
     runs = prod(sizes[d] for d in nest.outer if d in nest.over)
-    begin = _edges(runs, -(-_shares(nest, sizes) // (len(first) - 1)))
+    # Ranges of runs have tallies of their own, which cost a merge: no more than there are cores.
+    begin = _edges(runs, -(-min(shares, cores()) // (len(first) - 1)))
     inside = prod(sizes[d] for d in nest.row if d not in nest.over)
-    parts = (len(begin) - 1, first[-1], shape[0], 3, inside)
+    parts = (len(begin) - 1, cells, shape[0], 3, inside)
     tables = [np.empty(parts, dtype) for _ in nest.folds for dtype in (np.float64, np.int64)]
     fixed = [*_arguments(nest, sizes, arrays), *tables]
     jobs = [
@@ -106,13 +109,16 @@ def fold(
     ordered = [t.transpose(3, 0, 2, 1, 4).reshape(3, parts[0], *shape) for t in tables]
     pairs = zip(ordered[::2], ordered[1::2], strict=True)
     merged = {n: tally.merged(*pair) for n, pair in zip(nest.folds, pairs, strict=True)}
-    if nest.block:  # whose places count the cells of whole blocks
-        length = sizes[nest.row[0]]
-        padded = -(-length // nest.block) * nest.block
+    if nest.block and nest.along:
         for _, places in merged.values():
-            runs, inside = np.divmod(places[1:], padded)
-            places[1:] = np.where(places[1:] < 0, -1, runs * length + inside)
+            _unpad(places, sizes[nest.row[0]], nest.block)
     return merged
+
+
+def _unpad(places: np.ndarray, length: int, block: int) -> None:
+    """Turn places that count the cells of whole blocks into those that count cells of rows."""
+    rows, inside = np.divmod(places[1:], -(-length // block) * block)
+    places[1:] = np.where(places[1:] < 0, -1, rows * length + inside)
 
 
 def _checked(

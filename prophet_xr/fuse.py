@@ -71,6 +71,11 @@ class Nest:
         return "first + j" if self.block else "j"
 
     @property
+    def along(self) -> bool:
+        """Whether it is folded along its rows, not row upon row."""
+        return bool(self.folds) and not {*self.row}.isdisjoint(self.over)
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """Arguments of the formulas, each once."""
         return tuple(dict.fromkeys(n for q in self.metrics for n in q.inputs))
@@ -212,9 +217,8 @@ def source(nest: Nest) -> str:
     if POLICY in nest.dims:
         body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
     body = before + body
-    if nest.block:
-        ends = ["first = block * n_row_most", f"n_row = min(n_row_most, n_{nest.row[0]} - first)"]
-        body = _loop("block", "n_blocks", [*ends, *body])
+    if nest.block and (nest.along or not nest.folds):
+        body = _loop("block", "n_blocks", [*_ends(nest), *body])
     head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
     count = " * ".join(f"n_{d}" for d in nest.row) or "1"
     arguments = [*head, *(f"n_{d}" for d in nest.dims)]
@@ -253,6 +257,11 @@ def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str], list[str]]:
     return cell, scratch, before, body
 
 
+def _ends(nest: Nest) -> list[str]:
+    """Lines for where a block of a row begins, and how many cells it has."""
+    return ["first = block * n_row_most", f"n_row = min(n_row_most, n_{nest.row[0]} - first)"]
+
+
 def _split(flat: str, dims: Dims) -> list[str]:
     return [f"rest = {flat}", *(f"rest, i_{d} = divmod(rest, n_{d})" for d in reversed(dims))]
 
@@ -269,7 +278,8 @@ def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]
     at = f"i_{POLICY}" if POLICY in nest.dims else "0"
     policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
     scratch = ["folded = np.empty(n_row)"]
-    here, part = ("row * n_blocks + block", "[:n_row]") if nest.block else ("row", "")
+    here = "row * n_blocks + block" if nest.block and nest.along else "row"
+    part = "[:n_row]" if nest.block else ""
     lines: list[str] = []
     for name in nest.folds:
         own = f"acc_{name}[{at}], at_{name}[{at}]"
@@ -289,20 +299,27 @@ def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]
 
 
 def _folded(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
-    """Head and loops of a nest that folds: for each kept cell, over all that is folded into it."""
+    """Head and loops of a nest that folds: for each kept cell, over all that is folded into it.
+
+    Row upon row, each block of a long row counts as a kept cell.
+    """
     kept = tuple(d for d in nest.outer if d not in nest.over)
     over = tuple(d for d in nest.outer if d in nest.over)
     width = " * ".join(f"n_{d}" for d in nest.row if d in nest.over) or "1"
-    width = "n_row_most" if nest.block else width
+    index, place = _split("kept", kept), "part, kept, p"
+    if nest.block and nest.along:
+        width = "n_row_most"
+    elif nest.block:
+        index = ["cell, block = divmod(kept, n_blocks)", *_ends(nest), *_split("cell", kept)]
+        place = "part, cell, p, :, first : first + n_row"
     rows = _loop("row", "begin, end", [*_split("row", over), *body])
-    result = "numbers_{0}[part, kept, p], places_{0}[part, kept, p]"
-    settle = [f"settle(acc_{n}[p], at_{n}[p], {result.format(n)}, {width})" for n in nest.folds]
+    settle = [
+        f"settle(acc_{n}[p], at_{n}[p], numbers_{n}[{place}], places_{n}[{place}], {width})"
+        for n in nest.folds
+    ]
     start = [f"empty(acc_{n}[p], at_{n}[p])" for n in nest.folds]
     policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
-    one = [
-        *_split("kept", kept),
-        *_loop("p", policies, start),
-        *rows,
-        *_loop("p", policies, settle),
-    ]
-    return ["first", "last", "begin", "end", "part"], _loop("kept", "first, last", one)
+    one = [*index, *_loop("p", policies, start), *rows, *_loop("p", policies, settle)]
+    return ["first_kept", "last_kept", "begin", "end", "part"], _loop(
+        "kept", "first_kept, last_kept", one
+    )

@@ -136,7 +136,7 @@ def _nest(
     reads = {n: dims_of[n] for n in nest.named if n not in names}
     row = _row(inner, sizes, cells, reads.values())
     block = FOLDED_ROW if nest.folds else ROW
-    long = len(row) == 1 and sizes[row[0]] > block and not (nest.folds and row[0] not in nest.over)
+    long = len(row) == 1 and sizes[row[0]] > block
     return replace(nest, reads=reads, row=row, block=block if long else 0)
 
 

@@ -18,31 +18,35 @@ class Memory:
     """One block of memory, from which all arrays of a slab are taken."""
 
     def __init__(self) -> None:
-        self._block = np.empty(0, np.uint8)
-        self._taken: tuple[Mapping[str, Shape], dict[str, np.ndarray]] = ({}, {})
+        self._use(np.empty(0, np.uint8))
+
+    def _use(self, block: np.ndarray) -> None:
+        self._block = block
+        self._wanted: Mapping[str, Shape] = {}
+        self._taken: dict[str, np.ndarray] = {}
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Use the block of an earlier call meanwhile, and leave it to a later one."""
         try:
-            self._block = _spare.pop()
+            self._use(_spare.pop())
         except IndexError:  # the first call, or another thread has it
-            self._block = np.empty(LIMIT, np.uint8)
+            self._use(np.empty(LIMIT, np.uint8))
         try:
             yield
         finally:
             if self._block.size <= LIMIT:
                 _spare[:] = [self._block]
-            self.__init__()
+            self._use(np.empty(0, np.uint8))
 
     def arrays(self, wanted: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         """Arrays of the shapes and dtypes that are wanted.
 
         The same ones again if the same are wanted; else the next call overwrites them.
         """
-        if wanted != self._taken[0]:
-            self._taken = wanted, self._arrays(wanted)
-        return self._taken[1]
+        if wanted != self._wanted:
+            self._wanted, self._taken = wanted, self._arrays(wanted)
+        return self._taken
 
     def _arrays(self, wanted: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         places, end = {}, 0

@@ -1,7 +1,7 @@
 """A grid in slabs: each is a part of every axis but the policy, evaluated in bounded memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -27,8 +27,8 @@ Slab = Mapping[str, slice]
 class _Done:
     """The part of each nest that is in the arrays: slabs that share it need not run it again."""
 
-    arrays: Mapping[str, np.ndarray]
-    parts: dict[Nest, list[slice]]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parts: dict[Nest, list[slice]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Plan:
     kept: frozenset[str]
     nests: tuple[Nest, ...]
     arrays: Mapping[str, np.ndarray]
-    memory: Memory
-    done: _Done
+    memory: Memory = field(default_factory=Memory)
+    done: _Done = field(default_factory=_Done)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -142,8 +142,6 @@ def planned(
         kept=frozenset(rest) - set(reduced),
         nests=made,
         arrays=grid.numbers(full, dims),
-        memory=Memory(),
-        done=_Done({}, {}),
     )
 
 
@@ -152,7 +150,8 @@ def _nested(full: xr.Dataset, kept: list[str], over: Dims) -> Dims:
 
     A row that is reduced along itself is settled once for every kept cell: dear if that is often.
     """
-    inner: list[str] = []
+    inner: list[str] = kept[-1:]  # however long: such a row is evaluated in blocks
+    kept = kept[:-1]
     while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= FOLDED_ROW:
         inner.insert(0, kept.pop())
     beside = prod(full.sizes[d] for d in inner) >= LONG

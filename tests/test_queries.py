@@ -98,10 +98,12 @@ def test_compiled_statistics_equal_those_of_the_cube(
         equal(random_inputs.isel(first), cube.isel(first), over, "fits")
 
 
-def test_statistics_along_a_long_axis_equal_those_of_the_cube(long_axes, pieces):
+@pytest.mark.parametrize("over", [["batch", "dedup_exponent"], ["model", "gpu"]])
+def test_statistics_on_long_axes_equal_those_of_the_cube(long_axes, over, pieces, monkeypatch):
+    monkeypatch.setattr(slabs, "LONG", 2)  # of the second the long axis is kept, row upon row
     cube = px.sweep(long_axes, METRICS)
     with pieces():
-        equal(long_axes, cube, ["batch", "dedup_exponent"], "")
+        equal(long_axes, cube, over, "")
 
 
 def test_where_nothing_counts_there_is_no_number_and_no_place(small):
