@@ -3,28 +3,19 @@
 Compiled code checks nothing, so every array is checked here before it is handed over.
 """
 
-import hashlib
-import importlib.util
 import itertools
-import logging
 import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from math import prod
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from prophet_xr import tally
-from prophet_xr.files import replacing
 from prophet_xr.fuse import Dims, Nest, source
+from prophet_xr.loading import compiled
 from prophet_xr.registry import POLICY, is_baseline, of
-
-log = logging.getLogger("prophet_xr")
 
 WALK = 2_000  # evaluations; below this plain Python is done before a compiled module is loaded,
 WALK_ALL = 200_000  # and below this, in all nests together, before they are compiled at all
@@ -73,7 +64,7 @@ def run(
     count = prod(here[d] for d in nest.outer)
     edges = _edges(count, _shares(nest, here))
     fixed = _arguments(nest, here, arrays, [part.start] if part else [])
-    _share(_load(source(nest)), [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)])
+    _share(nest, [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)])
 
 
 def fold(
@@ -104,7 +95,7 @@ def fold(
         for kept_range in itertools.pairwise(first)
         for part, range_ in enumerate(itertools.pairwise(begin))
     ]
-    _share(_load(source(nest)), jobs)
+    _share(nest, jobs)
     # (part, kept, policy, kind, row) -> (kind, part, policy, kept dims)
     ordered = [t.transpose(3, 0, 2, 1, 4).reshape(3, parts[0], *shape) for t in tables]
     pairs = zip(ordered[::2], ordered[1::2], strict=True)
@@ -214,9 +205,9 @@ def _edges(count: int, shares: int) -> list[int]:
     return [count * k // shares for k in range(shares + 1)]
 
 
-def _share(fill: Callable[..., None], jobs: list[tuple]) -> None:
+def _share(nest: Nest, jobs: list[tuple]) -> None:
     """Do every job, this thread among others: whoever is free takes the next."""
-    todo = iter(jobs)
+    fill, todo = compiled(source(nest), jobs[0]), iter(jobs)
 
     def work() -> None:
         for job in todo:
@@ -230,55 +221,3 @@ def _share(fill: Callable[..., None], jobs: list[tuple]) -> None:
             pass
         for helper in helpers:
             helper.result()
-
-
-def cache_dir() -> Path:
-    """Directory of generated modules: PROPHET_XR_CACHE, or the user's cache directory."""
-    chosen = os.environ.get("PROPHET_XR_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else base / "prophet_xr"
-
-
-@cache
-def _load(text: str) -> Callable[..., None]:
-    """Import a generated module.
-
-    It is named by the hash of its own text, so numba's disk cache of it can never be stale.
-    """
-    name = "nest_" + hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = _written(name, text)
-    if not any(path.parent.glob(f"__pycache__/{name}.*.nbi")):
-        log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
-    return _imported(name, path).fill
-
-
-def _written(name: str, text: str) -> Path:
-    """Write a module, unless it is there."""
-    path = _folder(cache_dir()) / f"{name}.py"
-    if not path.exists():
-        with replacing(path) as draft:  # a concurrent first run sees no half-written module
-            draft.write_text(text)
-    return path
-
-
-@cache
-def _folder(chosen: Path) -> Path:
-    """Take the cache directory, or a temporary one if it cannot be written."""
-    try:
-        chosen.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=chosen):
-            return chosen
-    except OSError as problem:
-        folder = Path(tempfile.mkdtemp(prefix="prophet_xr_"))
-        log.warning("cache directory %s: %s; using %s", chosen, problem.strerror, folder)
-        return folder
-
-
-def _imported(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -212,3 +212,17 @@ def test_a_cache_that_cannot_be_written_is_said_once(tmp_path):
     assert run.returncode == 0
     assert out.startswith("[2.0")
     assert said.count("cache directory") == 1
+
+
+@pytest.mark.parametrize("damaged", ["*.py", "__pycache__/*.nbi", "__pycache__/*.nbc"])
+def test_a_damaged_cache_is_made_anew(tmp_path, damaged):
+    expected, _ = first_run(tmp_path).communicate()
+    files = list(tmp_path.glob(damaged))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[:40])
+    for anew in (damaged != "*.py", False):
+        run = first_run(tmp_path)
+        out, said = run.communicate()
+        assert (run.returncode, out) == (0, expected), said
+        assert ("compiling it anew" in said) is anew
