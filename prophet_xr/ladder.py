@@ -10,8 +10,8 @@ from prophet_xr.registry import fields
 
 STEPS = ("published", "exact_parameters", "exact_kv", "usable_memory", "bare")
 KV_FIELDS = (
-    *("kv_full", "kv_windowed", "kv_window", "kv_cross", "state_size", "attention_reuse"),
-    *("native_context", "context"),
+    *("kv_full", "kv_windowed", "kv_window", "kv_cross", "state_size"),
+    *("attention_reuse", "prompt_reuse", "native_context", "context"),
 )
 
 

@@ -121,6 +121,13 @@ def test_latent_attention_ignores_the_number_of_heads():
     assert numbers(v3)["kv_full"] == numbers(v3, num_key_value_heads=1)["kv_full"] == 61 * 576
 
 
+def test_latent_attention_of_a_prompt_is_that_of_full_heads():
+    """DeepSeek-V3: 128 heads score 128 + 64 wide keys and sum 128 wide values, in 61 layers."""
+    v3 = numbers(CONFIGS["deepseek-v3-671b"])
+    assert v3["prompt_reuse"] * v3["kv_full"] == 61 * 2 * 128 * (128 + 64 + 128)
+    assert v3["attention_reuse"] * v3["kv_full"] == 61 * 2 * 128 * (512 + 64 + 512)
+
+
 def test_a_null_q_lora_rank_is_a_plain_projection():
     lite = CONFIGS["deepseek-v2-lite"]
     assert numbers(lite, q_lora_rank=None)["attention_parameters"] == 371_589_120

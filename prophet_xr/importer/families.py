@@ -12,6 +12,7 @@ from prophet_xr.importer.family import (
     Family,
     grouped_kv,
     latent_kv,
+    latent_prompt,
     latent_reuse,
 )
 
@@ -62,6 +63,7 @@ deepseek_v3 = replace(
     attention_norms=b.latent_norms,
     kv=latent_kv,
     reuse=latent_reuse,
+    prompt_reuse=latent_prompt,
     divided=lambda c: plain(1),
     rotary=lambda c: plain(c.whole("qk_rope_head_dim")),
     replicated=b.latent_down,

@@ -45,6 +45,14 @@ def latent_reuse(c: Config) -> Count:
     return Count(value, f"2 * {c.heads} * (2 * {rank} + {rope}) / ({rank} + {rope})")
 
 
+def latent_prompt(c: Config) -> Count:
+    """Over a prompt, keys and values of every head are made from the latent and attended."""
+    rank, rope = c.whole("kv_lora_rank"), c.whole("qk_rope_head_dim")
+    nope, wide = c.whole("qk_nope_head_dim"), c.whole("v_head_dim")
+    value = 2 * c.heads * (nope + rope + wide) / (rank + rope)
+    return Count(value, f"2 * {c.heads} * ({nope} + {rope} + {wide}) / ({rank} + {rope})")
+
+
 def rotary(c: Config) -> Count:
     """Width of a head that is rotated, all of it where no key says otherwise."""
     width, part = c.peek("rotary_dim"), c.peek("partial_rotary_factor")
@@ -75,6 +83,7 @@ class Family:
     attention_norms: Block = b.none
     kv: Block = grouped_kv
     reuse: Callable[[Config], Count] = grouped_reuse
+    prompt_reuse: Callable[[Config], Count] = grouped_reuse
     divided: Callable[[Config], Count] = lambda c: plain(c.kv_heads)
     rotary: Callable[[Config], Count] = rotary
     replicated: Block = b.none

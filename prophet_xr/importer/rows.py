@@ -145,6 +145,7 @@ RULES: Mapping[str, Callable[[Config], Count]] = {
     "kv_cross": lambda c: NOTHING,
     "state_size": _linear("state"),
     "attention_reuse": lambda c: c.family.reuse(c),
+    "prompt_reuse": lambda c: c.family.prompt_reuse(c),
     "attention_heads": lambda c: plain(c.heads),
     "kv_heads": lambda c: c.family.divided(c),
     "replicated_parameters": _every_attention("replicated"),

@@ -48,7 +48,7 @@ def rank_active_parameters(
 def prompt_flops(
     micro_prompt,
     rank_active_parameters,
-    attention_reuse,
+    prompt_reuse,
     tensor_share,
     kv_full,
     kv_windowed,
@@ -60,7 +60,7 @@ def prompt_flops(
     2 FLOP per active parameter and token, and the attention of each over the prompt's context.
     """
     seen = kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
-    attended = attention_reuse * tensor_share * seen
+    attended = prompt_reuse * tensor_share * seen
     return micro_prompt * (2.0 * rank_active_parameters + attended)
 
 

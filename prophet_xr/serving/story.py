@@ -202,6 +202,6 @@ def _method(cube: xr.Dataset) -> str:
         f"{int(cube.requests.max()):,} requests a run. Every step is scheduled as vLLM V1 "
         f"does, with its defaults for the card; step times are bounds at datasheet rates, prompts "
         f"touch nearly all experts, which stream through where they are not resident, and latent "
-        f"attention over a prompt is counted in its compressed form, an upper bound. What prompts "
-        f"share is not reused."
+        f"attention over a prompt is that of full heads, made once per token. What prompts share "
+        f"is not reused."
     )
