@@ -273,6 +273,35 @@ def test_qwen3_moe_as_saved_by_newer_libraries():
     assert importer.read(new).fields["n_experts"][0] == importer.read(old).fields["n_experts"][0]
 
 
+def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
+    """Totals of the model cards; 15,360 B of KV a token on each of two ranks (SGLang, in bf16)."""
+    text = without(CONFIGS["qwen3-next-80b-a3b"], "partial_rotary_factor") | {
+        "model_type": "qwen3_5_moe_text",
+        "vocab_size": 248_320,
+        "mtp_num_hidden_layers": 1,
+        "rope_parameters": {"partial_rotary_factor": 0.25},
+    }
+    small = {"num_hidden_layers": 40, "num_experts": 256, "num_experts_per_tok": 8}
+    large = {
+        **{"num_hidden_layers": 60, "hidden_size": 4096, "num_attention_heads": 32},
+        **{"moe_intermediate_size": 1024, "shared_expert_intermediate_size": 1024},
+        "linear_num_value_heads": 64,
+    }
+    for changes, total in ((small, 35e9), (large, 397e9)):
+        inner = {**text, **changes}
+        whole = {
+            "model_type": "qwen3_5_moe",
+            "vision_config": {"hidden_size": 9},
+            "text_config": inner,
+        }
+        assert importer.read(whole).notes.endswith("The vision tower is not counted.")
+        found = numbers(whole)
+        assert found == numbers(inner)
+        assert found["total"] == pytest.approx(total, rel=0.01)
+        assert found["rotary_size"] == 64
+    assert found["kv_full"] * 2 / 2 == 15_360
+
+
 def test_the_importer_stands_alone():
     code = f"from prophet_xr import importer; print(importer.read({LLAMA!r}).family)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -97,7 +97,7 @@ def read(source: object, name: str | None = None, like: str | None = None) -> Ro
         family=family.name,
         fields=found,
         stored_precision=stored_precision(data, c.data),
-        notes=notes(c),
+        notes=notes(c, data),
         config=json.dumps(c.read, sort_keys=True, default=str),
     )
 

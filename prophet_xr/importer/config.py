@@ -54,6 +54,15 @@ def _simple(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, int) and abs(value) <= MOST)
 
 
+def peek(data: object, path: str) -> object:
+    """Value at a dotted path, unchecked, or ABSENT."""
+    for key in path.split("."):
+        if not isinstance(data, Mapping) or key not in data:
+            return ABSENT
+        data = data[key]
+    return data
+
+
 class Config:
     """Values of one config.json by the names of its family.
 
@@ -93,12 +102,7 @@ class Config:
 
     def peek(self, path: str) -> object:
         """Value at a dotted path, unchecked, or ABSENT."""
-        value: object = self.data
-        for key in path.split("."):
-            if not isinstance(value, Mapping) or key not in value:
-                return ABSENT
-            value = value[key]
-        return value
+        return peek(self.data, path)
 
     def whole(self, name: str, low: int = 1, high: int = MOST) -> int:
         """Whole number in ``[low, high]``."""

@@ -21,6 +21,7 @@ ROUTED = {"num_experts": "n_routed_experts"}
 QWEN = {"decoder_sparse_step": 1, "mlp_only_layers": None, "use_sliding_window": False}
 MTP = ("num_nextn_predict_layers", "The multi-token-prediction layers of the checkpoint, {}, are "
        "not counted; in use, each costs one more layer of weights and KV.")  # fmt: skip
+VISION = ("vision_config.hidden_size", "The vision tower is not counted.")
 
 mixtral = Family("mixtral", LOCAL, kinds=at.one_window)
 
@@ -44,6 +45,19 @@ qwen3_moe = Family(
     attention=b.attention("qkvo", "attention_bias"),
     attention_norms=b.head_norms,
     expert=b.mlp("moe_intermediate_size"),
+)
+qwen3_next = replace(
+    qwen3_moe,
+    name="qwen3_next",
+    absent=OPTIONAL | QWEN,
+    kinds=at.listed_or(at.every_nth_full),
+    attention=b.attention("qkvo", "attention_bias", gated=True),
+    linear=b.delta_net,
+    state=b.delta_net_state,
+    page=b.delta_net_page,
+    shared=b.shared_width("shared_expert_intermediate_size"),
+    router=b.router_with_gate,
+    notes=(("mtp_num_hidden_layers", "The {} multi-token-prediction layers are not counted."),),
 )
 
 deepseek = Family(
@@ -198,18 +212,15 @@ EVERY = (
     ),
     qwen2_moe,
     qwen3_moe,
-    replace(
-        qwen3_moe,
-        name="qwen3_next",
-        absent=OPTIONAL | QWEN,
-        kinds=at.listed_or(at.every_nth_full),
-        attention=b.attention("qkvo", "attention_bias", gated=True),
-        linear=b.delta_net,
-        state=b.delta_net_state,
-        page=b.delta_net_page,
-        shared=b.shared_width("shared_expert_intermediate_size"),
-        router=b.router_with_gate,
-        notes=(("mtp_num_hidden_layers", "The {} multi-token-prediction layers are not counted."),),
+    qwen3_next,
+    *(
+        replace(
+            qwen3_next,
+            name=name,
+            nested="text_config",
+            notes=(*qwen3_next.notes, VISION),
+        )
+        for name in ("qwen3_5_moe", "qwen3_5_moe_text")
     ),
     Family(
         "olmoe",
@@ -284,7 +295,7 @@ EVERY = (
             shared=b.mlp("intermediate_size"),  # always one, as wide as an expert, without a key
             dense=b.mlp("intermediate_size_mlp"),
             rules={"window_pages": lambda c: NOTHING},  # chunks: vllm pages them as full layers
-            notes=(("vision_config.hidden_size", "The vision tower is not counted."),),
+            notes=(VISION,),
         )
         for name in ("llama4", "llama4_text")
     ),

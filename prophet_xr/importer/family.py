@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from prophet_xr.importer import blocks as b
 from prophet_xr.importer import layers as at
 from prophet_xr.importer.blocks import Block
-from prophet_xr.importer.config import Config
+from prophet_xr.importer.config import ABSENT, Config
 from prophet_xr.importer.counts import Count, Shape, plain
 
 OPTIONAL: dict[str, object] = {
@@ -56,6 +56,8 @@ def latent_prompt(c: Config) -> Count:
 def rotary(c: Config) -> Count:
     """Width of a head that is rotated, all of it where no key says otherwise."""
     width, part = c.peek("rotary_dim"), c.peek("partial_rotary_factor")
+    if part is ABSENT:  # where newer libraries save it
+        part = c.peek("rope_parameters.partial_rotary_factor")
     if isinstance(width, int) and 0 < width <= c.head_dim:
         return Count(width, str(width))
     if isinstance(part, float) and 0 < part <= 1:
