@@ -1,7 +1,6 @@
 """Labelled inputs in, labelled cube out."""
 
 from collections.abc import Iterable, Mapping
-from math import prod
 
 import numpy as np
 import xarray as xr
@@ -16,9 +15,9 @@ from prophet_xr import (
 from prophet_xr.checks import check, enough_memory, unique
 from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims, Nest
+from prophet_xr.fuse import Dims
 from prophet_xr.nesting import layout, natural, nests
-from prophet_xr.parting import Steps, shapes, steps
+from prophet_xr.parting import Steps, size_of, steps
 from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -251,14 +250,14 @@ def sweep(
     order = layout(full)
     plan = nests(full, need, wanted, order, dtype)
     sizes = {d: full.sizes[d] for d in order}
-    arrays = numbers(full, natural(full, need, order))
+    dims_of = natural(full, need, order)
+    arrays = numbers(full, dims_of)
     reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
-    arrays |= stores(plan, wanted, sizes, reused)
     todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
-    _evaluate(todo, wanted, sizes, arrays)
-    made = {n: (q.dims, arrays[n], QUANTITIES[n].attrs) for q in plan for n in q.stores}
+    arrays |= stores(todo, sizes, reused)
+    _evaluate(todo, sizes, arrays)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
-    made = {n: made[n] for n in QUANTITIES if n in wanted}
+    made = {n: (dims_of[n], arrays[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
     return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
 
 
@@ -294,13 +293,10 @@ def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarr
 
 
 def stores(
-    plan: Iterable[Nest],
-    wanted: Iterable[str],
-    sizes: Mapping[str, int],
-    reused: Mapping[str, np.ndarray],
+    todo: Steps, sizes: Mapping[str, int], reused: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Arrays of what is wanted: those given, new ones for the rest."""
-    like = {n: like for n, like in shapes(plan, sizes).items() if n in wanted}
+    like = todo.kept(sizes)
     for name, array in reused.items():
         if (array.shape, array.dtype) != like[name] or not array.flags.c_contiguous:
             shape, dtype = like[name]
@@ -308,20 +304,18 @@ def stores(
                 f"out={name!r} has shape {array.shape} of {array.dtype}; expected {shape} of "
                 f"{dtype}, with the baseline among the policies"
             )
-    enough_memory(sum(prod(s) * t.itemsize for n, (s, t) in like.items() if n not in reused))
+    new = {n: own for n, own in like.items() if n not in reused}
+    enough_memory(size_of(new) + size_of(todo.between(sizes, next(todo.parts(sizes)))))
     return {n: reused[n] if n in reused else np.empty(*own) for n, own in like.items()}
 
 
-def _evaluate(
-    todo: Steps, wanted: Iterable[str], sizes: Mapping[str, int], arrays: dict[str, np.ndarray]
-) -> None:
+def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
     """Fill the arrays of what is wanted."""
-    walk, kept, memory = walks((*todo.once, *todo.parted), sizes), frozenset(wanted), Memory()
-    once = todo.once
+    walk, memory, once = walks(todo.nests, sizes), Memory(), todo.once
     with memory.kept():
         for part in todo.parts(sizes):
             # What the nests run once leave comes first, so it stays where it is.
-            arrays |= memory.arrays(todo.between(kept, sizes, part))
+            arrays |= memory.arrays(todo.between(sizes, part))
             for nest in once:
                 run(nest, sizes, arrays, walk)
             for nest in todo.parted:

@@ -5,7 +5,7 @@ and new memory fills slower than old: so the nests that share it run on one part
 the other, each in the same memory.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -19,35 +19,46 @@ from prophet_xr.scratch import Shape
 
 @dataclass(frozen=True)
 class Steps:
-    """Nests to run once, and those to run on parts of ``dim``, ``step`` long."""
+    """Nests to run once, and those to run on parts of ``dim``, ``step`` long; what is wanted."""
 
+    wanted: frozenset[str]
     once: tuple[Nest, ...]
     parted: tuple[Nest, ...] = ()
     dim: str = ""
     step: int = 0
 
+    @property
+    def nests(self) -> tuple[Nest, ...]:
+        """All nests, in the order they run."""
+        return (*self.once, *self.parted)
+
     def parts(self, sizes: Mapping[str, int]) -> Iterator[slice]:
         """Parts of the dim; one of nothing if no nest is parted."""
         yield from parts(sizes[self.dim], self.step) if self.parted else [slice(0, 0)]
 
-    def between(
-        self, wanted: frozenset[str], sizes: Mapping[str, int], part: slice
-    ) -> dict[str, Shape]:
-        """Shapes and dtypes of what is not wanted; of the nests run once first."""
+    def kept(self, sizes: Mapping[str, int]) -> dict[str, Shape]:
+        """Shapes and dtypes of what is wanted."""
+        return {n: like for n, like in shapes(self.nests, sizes).items() if n in self.wanted}
+
+    def between(self, sizes: Mapping[str, int], part: slice) -> dict[str, Shape]:
+        """Those of what nests only leave to each other: of the nests that run once first."""
         here = {**sizes, self.dim: part.stop - part.start}
-        return shapes(self.once, sizes, wanted) | shapes(self.parted, here, wanted)
+        stored = shapes(self.once, sizes) | shapes(self.parted, here)
+        return {n: like for n, like in stored.items() if n not in self.wanted}
 
 
-def shapes(
-    nests: Iterable[Nest], sizes: Mapping[str, int], but: Container[str] = ()
-) -> dict[str, Shape]:
+def shapes(nests: Iterable[Nest], sizes: Mapping[str, int]) -> dict[str, Shape]:
     """Shapes and dtypes of what nests store."""
     return {
         name: (tuple(sizes[d] for d in nest.dims), np.dtype(dtype))
         for nest in nests
         for name, dtype in nest.stores.items()
-        if name not in but
     }
+
+
+def size_of(arrays: Mapping[str, Shape]) -> int:
+    """Bytes of arrays."""
+    return sum(prod(shape) * dtype.itemsize for shape, dtype in arrays.values())
 
 
 @lru_cache(256)
@@ -65,7 +76,7 @@ def steps(
     }
     total = sum(size.values())
     if total <= limit:
-        return Steps(plan)
+        return Steps(wanted, plan)
     found = []
     for dim in lengths:
         inside = [nest for nest in plan if dim in nest.outer]
@@ -73,7 +84,7 @@ def steps(
         if cut and lengths[dim] > 1 and _can_be_parted(plan, inside, wanted):
             found.append((total - cut, -lengths[dim], dim))
     if not found:
-        return Steps(plan)
+        return Steps(wanted, plan)
     left, _, dim = min(found)
     room = max(limit - left, limit // 4)
     step = max(1, room * lengths[dim] // (total - left))
@@ -93,4 +104,5 @@ def _parted(plan: tuple[Nest, ...], dim: str, step: int, wanted: frozenset[str])
         replace(nest, part=dim, whole=frozenset({*nest.reads, *nest.stores} - partial))
         for nest in inside
     ]
-    return Steps(tuple(n for n in plan if n not in inside), tuple(parted), dim, step)
+    once = tuple(n for n in plan if n not in inside)
+    return Steps(wanted, once, tuple(parted), dim, step)
