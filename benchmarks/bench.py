@@ -53,7 +53,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
-    text = "\n".join([HEAD, machine(), "", *grids(), "", *starts(), "", *commands(), ""])
+    text = "\n".join(
+        [HEAD, machine(), "", *grids(), "", *questions(), "", *starts(), "", *commands(), ""]
+    )
     print(text)
     if out:
         out.write_text(text)
@@ -134,6 +136,16 @@ GROWTH = """A call takes {call:.1f} ms whatever its size (128 cells): labels in,
 for many: as little as a cell can cost. `draws` are eight metrics whose batch, context, hit rate
 and dedup exponent are drawn at random for each cell of 16 models x 4 GPUs x 2 policies.
 """
+
+
+def questions():
+    """Time queries."""
+    yield "## Queries, nothing stored\n"
+    yield row("query", "cells", "ms", "ns / cell")
+    yield row("---", "---:", "---:", "---:")
+    for what, count, seconds in sweeps.queries():
+        yield row(what, f"{count:.1e}", f"{seconds * 1e3:,.0f}", f"{seconds / count * 1e9:.1f}")
+
 
 LIMITS = {
     "engine, arrays reused": "fill, arrays reused",

@@ -225,6 +225,26 @@ def draws(count):
     return px.inputs(**{n: xr.DataArray(v.astype(float), dims="draw") for n, v in drawn.items()})
 
 
+def queries():
+    """Questions to a grid of 10**8 cells, with their cells and seconds."""
+    data = grid(batches=122, exponents=20)
+    rows = {
+        "summarize: mean": lambda: px.summarize(data, "step_time", OVER, "mean"),
+        "summarize: quantiles": lambda: px.summarize(data, "step_time", OVER, "quantile"),
+        "solve: along the batch": lambda: px.solve(data, "slowdown", target=1.5, along="batch"),
+        "cheapest: step time over GPU and batch": lambda: px.cheapest(
+            data, ["gpu", "batch"], cost="step_time"
+        ),
+        "frontier: three objectives": lambda: px.frontier(
+            data, maximise="throughput", minimise=["total_memory", "step_time"]
+        ),
+        "frontier: two, for each model": lambda: px.frontier(
+            data, maximise="throughput", minimise="exposed_time", keep="model"
+        ),
+    }
+    return [(what, cells(data), median(action, 3)) for what, action in rows.items()]
+
+
 def call():
     """Seconds of a reduction of nothing but the policy, models and GPUs."""
     data = grid(batches=1, contexts=1, hits=1, exponents=1)

@@ -5,7 +5,7 @@ Compiled code checks nothing, so every array is checked here before it is handed
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from math import prod
@@ -64,7 +64,8 @@ def run(
     count = prod(here[d] for d in nest.outer)
     edges = _edges(count, _shares(nest, here))
     fixed = _arguments(nest, here, arrays, [part.start] if part else [])
-    _share(nest, [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)])
+    jobs = [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)]
+    share(compiled(source(nest), jobs[0]), jobs)
 
 
 def fold(
@@ -95,7 +96,7 @@ def fold(
         for kept_range in itertools.pairwise(first)
         for part, range_ in enumerate(itertools.pairwise(begin))
     ]
-    _share(nest, jobs)
+    share(compiled(source(nest), jobs[0]), jobs)
     # (part, kept, policy, kind, row) -> (kind, part, policy, kept dims)
     ordered = [t.transpose(3, 0, 2, 1, 4).reshape(3, parts[0], *shape) for t in tables]
     pairs = zip(ordered[::2], ordered[1::2], strict=True)
@@ -205,9 +206,9 @@ def _edges(count: int, shares: int) -> list[int]:
     return [count * k // shares for k in range(shares + 1)]
 
 
-def _share(nest: Nest, jobs: list[tuple]) -> None:
+def share(fill: Callable[..., None], jobs: list[tuple]) -> None:
     """Do every job, this thread among others: whoever is free takes the next."""
-    fill, todo = compiled(source(nest), jobs[0]), iter(jobs)
+    todo = iter(jobs)
 
     def work() -> None:
         for job in todo:

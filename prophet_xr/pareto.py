@@ -3,6 +3,12 @@
 import numpy as np
 
 
+def candidates(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
+    """Rows, on (objective, row), among which are all that extend a front: those of numbers."""
+    del front
+    return np.flatnonzero((costs == costs).all(0))
+
+
 def front(costs: np.ndarray) -> np.ndarray:
     """Indices of the rows that no row equals or beats in every column, smaller being better.
 
@@ -17,11 +23,3 @@ def front(costs: np.ndarray) -> np.ndarray:
         better = (rest < rest[0]).any(1)
         order, rest = order[better], rest[better]
     return np.array(kept, np.int64)
-
-
-def beaten(costs: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Rows that one of a few rows equals or beats in every column."""
-    found = np.zeros(len(costs), bool)
-    for row in by:
-        found |= (costs >= row).all(1)
-    return found

@@ -13,6 +13,7 @@ import prophet_xr as px
 from prophet_xr import engine, nesting, pareto, scratch, slabs
 from prophet_xr.errors import InputError
 from prophet_xr.quantiles import Histogram, exact
+from prophet_xr.queries import extremes, skyline
 
 METRICS = ["kv_extension", "max_context", "unique_experts", "step_time"]
 STATS = ["mean", "min", "max", "argmin", "argmax", "count", "quantile"]
@@ -191,11 +192,22 @@ def worse(cells: np.ndarray) -> np.ndarray:
 def test_a_front_is_what_no_row_beats(cells):
     kept = pareto.front(cells)
     assert sorted(kept) == np.flatnonzero(~worse(cells)).tolist()
-    assert pareto.beaten(cells, cells[kept]).all()
+    np.testing.assert_array_equal(skyline.front(cells), kept)
+    half = len(cells) // 2
+    for found in (pareto, skyline):
+        old = cells[:half][found.front(cells[:half])]
+        more = np.where(cells == 6, np.nan, cells)[half:]
+        asked = found.candidates(np.ascontiguousarray(more.T), old)
+        whole = np.concatenate([old, more[asked]])
+        good = np.concatenate([old, more[(more == more).all(1)]])
+        got, expected = whole[found.front(whole)], good[pareto.front(good)]
+        np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("rows", [0, 10**9], ids=["compiled", "in Python"])
 @pytest.mark.parametrize("keep", [[], ["model"], ["policy", "gpu"]])
-def test_a_frontier_is_that_of_the_cube(random_inputs, keep, memory):
+def test_a_frontier_is_that_of_the_cube(random_inputs, keep, memory, rows, monkeypatch):
+    monkeypatch.setattr(extremes, "SCREENED", rows)
     names = ["kv_budget", "step_time"]
     found = px.frontier(random_inputs, names[0], names[1], keep, where="fits")
     cube = px.sweep(random_inputs, [*names, "fits"])

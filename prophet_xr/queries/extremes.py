@@ -1,6 +1,7 @@
 """The best cells: Pareto fronts, and the cheapest choice that will do."""
 
 from math import prod
+from types import ModuleType
 
 import numpy as np
 import xarray as xr
@@ -16,7 +17,7 @@ from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Plan, planned
 
 PLAN = "plan"
-SCREEN = 32  # rows of a front that a slab is compared with before it is sorted
+SCREENED = 20_000  # rows; to find a front of fewer nothing need be compiled
 
 
 # --- Pareto fronts ---------------------------------------------------------------------------
@@ -99,26 +100,31 @@ def _fronts(
         cells = plan.cells(slab, objectives, where)
         span = {d: slice(0, size[d]) if d == POLICY else slab[d] for d in (*kept, *rest)}
         shape = {d: part.stop - part.start for d, part in span.items()}
-        columns = [
-            sign
-            * cells[n]
-            .squeeze(_single(cells[n], shape))
-            .set_dims(shape)
-            .values.reshape(prod(shape[d] for d in kept), -1)
-            for n, sign in zip(objectives, signs, strict=True)
-        ]
-        owners = _places(kept, span, size, np.arange(columns[0].shape[0]))
+        table = np.empty((signs.size, *shape.values()))
+        for costs, name, sign in zip(table, objectives, signs, strict=True):
+            own = cells[name].squeeze(_single(cells[name], shape)).set_dims(shape).values
+            np.multiply(own, sign, out=costs)
+        table = table.reshape(signs.size, prod(shape[d] for d in kept), -1)
+        owners = _places(kept, span, size, np.arange(table.shape[1]))
+        found = _algorithm(table.shape[2])
         for row, owner in enumerate(owners.tolist()):
-            new = np.stack([column[row] for column in columns], 1)
-            at = np.flatnonzero((new == new).all(1))
+            new = table[:, row]
             old = fronts.get(owner, (np.empty((0, signs.size)), np.empty(0, np.int64)))
-            screen = old[0][:: max(1, len(old[0]) // SCREEN)]
-            at = at[~pareto.beaten(new[at], screen)]
-            costs = np.concatenate([old[0], new[at]])
+            at = found.candidates(new, old[0])
+            costs = np.concatenate([old[0], new[:, at].T])
             places = np.concatenate([old[1], _places(rest, span, size, at)])
-            best = pareto.front(costs)
+            best = found.front(costs)
             fronts[owner] = costs[best], places[best]
     return fronts
+
+
+def _algorithm(rows: int) -> ModuleType:
+    """How to find a front among so many rows."""
+    if rows < SCREENED:
+        return pareto
+    from prophet_xr.queries import skyline  # which needs numba
+
+    return skyline
 
 
 def _single(cells: xr.Variable, shape: dict[str, int]) -> list[str]:
