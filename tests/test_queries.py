@@ -1,6 +1,8 @@
 """Queries equal the same question asked of the whole cube."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,6 +107,15 @@ def test_statistics_on_long_axes_equal_those_of_the_cube(long_axes, over, pieces
     cube = px.sweep(long_axes, METRICS)
     with pieces():
         equal(long_axes, cube, over, "")
+
+
+def test_queries_in_threads_do_not_share_memory(long_axes):
+    asked = [partial(px.summarize, long_axes, METRICS, over) for over in ("batch", "gpu", "model")]
+    expected = [ask() for ask in asked]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda ask: ask(), 4 * asked))
+    for i, result in enumerate(found):
+        xr.testing.assert_identical(result, expected[i % 3])
 
 
 def test_where_nothing_counts_there_is_no_number_and_no_place(small):
