@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -195,6 +195,7 @@ def worse(cells: np.ndarray) -> np.ndarray:
     return found
 
 
+@settings(deadline=None)  # compiles first
 @given(
     cells=hnp.arrays(
         np.float64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=st.integers(0, 6)
