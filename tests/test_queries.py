@@ -59,10 +59,10 @@ def quantiles(cells, method="linear"):
         return cells.quantile(SHARES, "cell", method=method)
 
 
-def equal(data, cube, over, where):
-    """Compare every statistic of every metric with that of the cube."""
-    found = px.summarize(data, METRICS, over, STATS, where=where, quantiles=SHARES)
-    for name in METRICS:
+def equal(data, cube, over, where, names=METRICS):
+    """Compare every statistic of metrics with that of the cube."""
+    found = px.summarize(data, names, over, STATS, where=where, quantiles=SHARES)
+    for name in names:
         cells, inside = expected(cube, name, over, where)
         if not inside:
             continue
@@ -104,9 +104,10 @@ def test_compiled_statistics_equal_those_of_the_cube(
 @pytest.mark.parametrize("over", [["batch", "dedup_exponent"], ["model", "gpu"]])
 def test_statistics_on_long_axes_equal_those_of_the_cube(long_axes, over, pieces, monkeypatch):
     monkeypatch.setattr(slabs, "LONG", 2)  # of the second the long axis is kept, row upon row
-    cube = px.sweep(long_axes, METRICS)
+    names = ["kv_extension", "unique_experts"]
+    cube = px.sweep(long_axes, names)
     with pieces():
-        equal(long_axes, cube, over, "")
+        equal(long_axes, cube, over, "", names)
 
 
 def test_queries_in_threads_do_not_share_memory(long_axes):
