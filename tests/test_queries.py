@@ -91,14 +91,20 @@ def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, me
     equal(random_inputs, cube, over, where)
 
 
-@pytest.mark.parametrize("over", [["model"], ["policy", "context", "hit_rate"]])
+@pytest.mark.parametrize(
+    ("over", "row", "names"),
+    [
+        (["model"], 6, ["kv_extension", "unique_experts"]),
+        (["policy", "context", "hit_rate"], nesting.FOLDED_ROW, METRICS),
+    ],
+)
 def test_compiled_statistics_equal_those_of_the_cube(
-    random_inputs, cube, over, pieces, monkeypatch
+    random_inputs, cube, over, row, names, pieces, monkeypatch
 ):
     monkeypatch.setattr(slabs, "LONG", 2)
     first = {"runtime": 0, "dedup_exponent": 0, "gpu": 0}
-    with pieces(row=6 if over == ["model"] else nesting.FOLDED_ROW):
-        equal(random_inputs.isel(first), cube.isel(first), over, "fits")
+    with pieces(row=row):
+        equal(random_inputs.isel(first), cube.isel(first), over, "fits", names)
 
 
 @pytest.mark.parametrize("over", [["batch", "dedup_exponent"], ["model", "gpu"]])
