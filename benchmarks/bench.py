@@ -131,10 +131,10 @@ def grids():
             yield row(what, f"{cells:.1e}", *numbers)
 
 
-GROWTH = """A call takes {call:.1f} ms whatever its size (128 cells): labels in, labels out. Then
-`axes` are the four metrics above on six axes, where most of what a cell needs is evaluated once
-for many: as little as a cell can cost. `draws` are eight metrics whose batch, context, hit rate
-and dedup exponent are drawn at random for each cell of 16 models x 4 GPUs x 2 policies.
+GROWTH = """A call takes {call:.1f} ms whatever its size: labels in, labels out. Then `axes` are
+the four metrics above on six axes, where most of what a cell needs is evaluated once for many: as
+little as a cell can cost. `draws` are eight metrics of every policy, model and GPU, whose batch,
+context, hit rate and dedup exponent are drawn at random.
 """
 
 

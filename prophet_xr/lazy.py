@@ -10,7 +10,7 @@ import xarray as xr
 
 from prophet_xr.cutting import Dims, parts, steps
 from prophet_xr.nesting import layout, natural
-from prophet_xr.registry import POLICY, QUANTITIES, needed
+from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
 
 BLOCK = 64 * 2**20  # bytes of the metrics of one block, where the user does not say
 
@@ -58,8 +58,8 @@ def _arrays(
     import dask.array as da
     from dask.base import tokenize
 
-    read = [n for n in needed(names) if not QUANTITIES[n].formula]
-    few = data[read].drop_vars(
+    read = inputs_of(needed(names))
+    few = data[list(read)].drop_vars(
         [c for c in data.coords if c not in (*read, *data.dims)], errors="ignore"
     )
     few = few.assign_coords({POLICY: data[POLICY]})

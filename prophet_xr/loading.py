@@ -37,6 +37,8 @@ def compiled(text: str, arguments: Iterable[object]) -> Any:
         try:
             fill.compile(types)
         except Exception as problem:  # a damaged file: of pickles anything may be raised
+            if not _kept(fill.__module__):
+                raise
             log.warning("cache of loop nest %s: %r; compiling it anew", fill.__module__, problem)
             _forget(fill.__module__)
             fill = _fill(text)
@@ -52,7 +54,7 @@ def _fill(text: str) -> Any:
     """
     name = "nest_" + hashlib.sha256(text.encode()).hexdigest()[:16]
     path = _written(name, text)
-    if not any(_kept(name)):
+    if not _kept(name):
         log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
     return _imported(name, path).fill
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
+from operator import itemgetter
 
 import numpy as np
 
@@ -70,39 +71,25 @@ def steps(
 ) -> Steps:
     """Part the nests of a plan along the dim that leaves the least whole, if it is too much."""
     lengths = dict(sizes)
-    size = {
-        nest: sum(8 * prod(lengths[d] for d in nest.dims) for n in nest.stores if n not in wanted)
-        for nest in plan
-    }
-    total = sum(size.values())
+    between = {n: like for n, like in shapes(plan, lengths).items() if n not in wanted}
+    total = size_of(between)
     if total <= limit:
         return Steps(wanted, plan)
     found = []
-    for dim in lengths:
+    for dim, length in lengths.items():
         inside = [nest for nest in plan if dim in nest.outer]
-        cut = sum(size[nest] for nest in inside)
-        if cut and lengths[dim] > 1 and _can_be_parted(plan, inside, wanted):
-            found.append((total - cut, -lengths[dim], dim))
+        partial = between.keys() & {n for nest in inside for n in nest.stores}
+        read_whole = {n for nest in plan if nest not in inside for n in nest.reads}
+        if partial and length > 1 and partial.isdisjoint(read_whole):
+            cut = size_of({n: between[n] for n in partial})
+            found.append((total - cut, -length, dim, inside, partial))
     if not found:
         return Steps(wanted, plan)
-    left, _, dim = min(found)
+    left, _, dim, inside, partial = min(found, key=itemgetter(0, 1, 2))
     room = max(limit - left, limit // 4)
     step = max(1, room * lengths[dim] // (total - left))
-    return _parted(plan, dim, min(step, lengths[dim]), wanted)
-
-
-def _can_be_parted(plan: tuple[Nest, ...], inside: list[Nest], wanted: frozenset[str]) -> bool:
-    """Tell whether no nest that runs once reads what there is only in part."""
-    partial = {n for nest in inside for n in nest.stores if n not in wanted}
-    return not any(partial & nest.reads.keys() for nest in plan if nest not in inside)
-
-
-def _parted(plan: tuple[Nest, ...], dim: str, step: int, wanted: frozenset[str]) -> Steps:
-    inside = [nest for nest in plan if dim in nest.outer]
-    partial = {n for nest in inside for n in nest.stores if n not in wanted}
-    parted = [
+    parted = tuple(
         replace(nest, part=dim, whole=frozenset({*nest.reads, *nest.stores} - partial))
         for nest in inside
-    ]
-    once = tuple(n for n in plan if n not in inside)
-    return Steps(wanted, once, tuple(parted), dim, step)
+    )
+    return Steps(wanted, tuple(n for n in plan if n not in inside), parted, dim, step)

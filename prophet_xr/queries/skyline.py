@@ -28,27 +28,11 @@ def candidates(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
 
 def front(costs: np.ndarray) -> np.ndarray:
     """Indices of the rows that no row equals or beats, as `prophet_xr.pareto.front` gives them."""
-    order = np.lexsort(costs.T[::-1])
-    return order[_first(costs[order])]
-
-
-@njit(cache=True)
-def _first(costs):
-    """Rows that no earlier one equals or beats; in this order no later one can beat them."""
-    kept = np.empty(len(costs), np.int64)
-    count = 0
-    for i in range(len(costs)):
-        passes, w = True, 0
-        while passes and w < count:
-            k = 0
-            while k < costs.shape[1] and costs[i, k] >= costs[kept[w], k]:
-                k += 1
-            passes = k < costs.shape[1]
-            w += 1
-        if passes:
-            kept[count] = i
-            count += 1
-    return kept[:count]
+    order = np.lexsort(costs.T[::-1])  # in which no later row beats an earlier one
+    kept, counts = np.empty(len(costs), np.int64), np.zeros(1, np.int64)
+    window = np.empty_like(costs)
+    _screen(costs[order].T.copy(), window, 0, 0, len(costs), kept, counts, 0)
+    return order[kept[: counts[0]]]
 
 
 @njit(cache=True, nogil=True)
