@@ -18,13 +18,10 @@ from prophet_xr.engine import cores
 
 METRICS = ["exposed_time", "step_time", "slowdown", "throughput"]
 LOWER = [
-    *("early_traffic", "late_traffic", "host_read", "in_time", "unique_experts"),
-    *("gpu_time", "memory_time", "compute_time"),
+    *("prefetch_time", "fetch_time", "gpu_time", "memory_slack"),
+    *("host_compute_time", "spared_time"),
 ]
-FIELDS = [
-    *("host_link_rate", "memory_rate", "host_memory_rate", "copy_latency", "host_compute"),
-    *("expert_matrices", "decode_moe_layers", "batch", "tokens"),
-]
+FIELDS = ["batch", "tokens"]
 OVER = ["batch", "context", "hit_rate", "dedup_exponent"]
 STATS = ["mean", "min", "max", "argmax", "count"]
 
@@ -68,14 +65,8 @@ def fill(arrays):
 def by_hand(values, baseline):
     """Compute the four metrics from those of fewer axes, with whatever array type they are."""
     v = values
-    early = v["early_traffic"] / v["host_link_rate"]
-    missed = (1.0 - v["host_compute"]) * (1.0 - v["in_time"])
-    copies = v["expert_matrices"] * missed * v["decode_moe_layers"] * v["unique_experts"]
-    exposed = np.maximum(0.0, early - v["gpu_time"])
-    exposed = exposed + (v["late_traffic"] / v["host_link_rate"] + copies * v["copy_latency"])
-    spare = np.maximum(0.0, v["memory_time"] - v["compute_time"])
-    host = v["host_read"] / v["host_memory_rate"]
-    host = host - np.minimum(v["host_read"] / v["memory_rate"], spare)
+    exposed = np.maximum(0.0, v["prefetch_time"] - v["gpu_time"]) + v["fetch_time"]
+    host = v["host_compute_time"] - np.minimum(v["spared_time"], v["memory_slack"])
     step = v["gpu_time"] + exposed + host
     served = v["batch"] * v["tokens"]
     return {

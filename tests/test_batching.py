@@ -194,6 +194,7 @@ def test_a_prompt_computes_by_hand():
     cube = px.sweep(data.assign(more))
     passed = float(cube.active_parameters) - 32_000 * 4096  # no token computes the embeddings
     alone, both = cube.step_flops.values
+    passed -= 32_000 * 4096  # nor its logits, but for the last
     assert both - alone == pytest.approx(512 * (2 * passed + 4 * 32 * 128 * 32 * 1000))
 
 
@@ -240,6 +241,14 @@ def test_the_kv_budget_is_that_of_the_batch():
     prophet = served.at((1,)).budget[1:]
     assert prophet[0] > 5 * prophet[-1] > 0
     assert (np.diff(prophet) <= 0).all()
+
+
+def test_every_data_rank_brings_its_sequences():
+    chosen = {**SERVER, "max_sequences": 64, "policy": "baseline", "context": 4096}
+    load = a_load(np.zeros(900), np.full(900, 16), np.full(900, 100))
+    run = px.simulate(px.inputs(**chosen, plan=["tp1", "dp4-ep4", "dp8-ep8"]), load)
+    most = run.batch_share.cumsum("batch").argmax("batch")
+    assert most.values.tolist() == [64, 256, 512]
 
 
 def test_blocks_hold_what_the_cube_says():

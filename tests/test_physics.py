@@ -124,21 +124,24 @@ def test_a_checkpoint_weighs_what_its_files_do():
         assert weights.sel(model=label).item() == pytest.approx(size * 1e9, rel=2e-3), label
 
 
+NO_BLOCKS = (0, 1, 0, 1, 1, 0)  # no token table, no pages: the last arguments of max_context
+
+
 def test_windowed_cache_inverts_piecewise():
     # 10 full and 30 windowed elements a token, window 100, 2 B each: 80 B to the window, then 20
     def longest(room):
-        return kernels.max_context(room, 1, 0, 10, 30, 100, 0, 2, 0)
+        return kernels.max_context(room, 1, 0, 10, 30, 100, 0, 2, 0, *NO_BLOCKS)
 
     assert longest(8_000) == 100
     assert longest(7_999) == 99
     assert longest(8_020) == 101
     assert longest(8_019) == 100
     assert longest(0) == longest(-5) == 0
-    assert kernels.max_context(1e9, 1, 0, 0, 30, 100, 0, 2, 0) == kernels.UNBOUNDED
+    assert kernels.max_context(1e9, 1, 0, 0, 30, 100, 0, 2, 0, *NO_BLOCKS) == kernels.UNBOUNDED
 
 
 def test_encoder_tokens_and_state_take_room_before_the_context():
-    room = kernels.max_context(1_000, 2, 10, 5, 0, 0, 3, 2, 40)
+    room = kernels.max_context(1_000, 2, 10, 5, 0, 0, 3, 2, 40, *NO_BLOCKS)
     assert room == (1_000 / 2 - 40 - 3 * 2 * 10) // 10
 
 

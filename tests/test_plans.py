@@ -178,7 +178,62 @@ def test_a_model_that_keeps_nothing_has_no_number_of_sequences(runtime):
     assert np.isnan(cube.concurrent_sequences).all()
     assert np.isnan(cube.block_capacity).all()
     assert cube.serves_context.all()
-    assert (cube.max_context == 2**53).all()
+    table = 4 * 2049 if runtime == "sglang" else 0  # B / token, of its table of token slots
+    room = (cube.kv_budget + cube.table_memory) // table if table else 2**53
+    assert (cube.max_context == room).all()
+
+
+@pytest.mark.parametrize("runtime", ["bare", "vllm", "sglang"])
+@pytest.mark.parametrize("more", [-1, 0, 1, 17])
+def test_the_longest_context_is_served_and_no_longer_one(runtime, more):
+    models = [
+        "mixtral-8x7b",
+        "gpt-oss-20b",
+        "llama-4-scout",
+        "qwen3-next-80b-a3b",
+        "jamba-1.5-large",
+    ]
+    data = grid.inputs(
+        model=[*models, "deepseek-v3-671b", "minimax-text-01"],
+        gpu=["H200", "B200"],
+        batch=[1, 7, 64],
+        plan=["tp1", "tp8", "tp8-pp2"],
+        **{"runtime": runtime, "precision": "fp8"},
+    )
+    longest = grid.sweep(data, ["max_context"]).max_context
+    context = (longest + more).clip(1, 1e9).astype(float)
+    served = grid.sweep(data.assign(context=context.variable), ["serves_context"]).serves_context
+    known = (longest > 0) & (longest < 1e9)
+    assert known.sum() > 100
+    assert (served == (more <= 0)).where(known, True).all()
+
+
+def test_the_fullest_gpu_holds_the_expert_it_reads():
+    # DeepSeek-V3 on 64 ranks: a token takes 8 of 256 experts, and no rank holds an eighth of one
+    wide = sweep(**V3 | {"policy": "prophet", "batch": 1, "plan": "dp64-ep64"})
+    assert wide.rank_resident_experts.item() == wide.rank_unique_experts.item() == 1
+
+
+def test_the_busiest_data_rank_decides_the_experts_that_its_batch_touches():
+    cube = sweep(model="mixtral-8x7b", gpu="H200", batch=9, plan=["dp8", "dp8-ep8"])
+    assert cube.expert_batch.values.tolist() == [2, 9]
+
+
+def test_constant_state_is_read_and_written_back():
+    # Qwen3-Next: state of 77.9 MB a sequence, an eighth of it on a rank
+    chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "plan": "tp8", "policy": "baseline"}
+    cube = sweep(**chosen, batch=512, context=2048)
+    read = cube.step_fixed_memory + cube.step_expert_memory + cube.kv_memory
+    state = 512 * cube.state_size / 8
+    assert cube.step_read.item() == pytest.approx((read + state).item(), rel=1e-12)
+    assert state.item() > 0.1 * read.item()
+
+
+def test_every_rank_passes_whole_routers():
+    chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "policy": "baseline"}
+    one, eight = sweep(**chosen, plan=["tp1", "tp8"]).rank_active_parameters.values
+    cube = grid.inputs(**chosen)
+    assert eight > one / 8 + 7 / 8 * cube.router_parameters.item()
 
 
 def test_pages_of_a_hybrid_model_by_hand():

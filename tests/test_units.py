@@ -35,6 +35,7 @@ CONSTANTS = (
     (pages, "STEP", "token"),
     (pages, "TOKEN", "token"),
     (memory, "TOKEN", "token"),
+    (shards, "EXPERT", "expert"),
     (shards, "PER_TOKEN", "parameter * token / element"),
     (step, "EXPERT", "expert"),
 )

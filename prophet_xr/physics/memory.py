@@ -142,6 +142,39 @@ def block_capacity(pool_pages, page_groups, page_tokens, data_degree):
     return data_degree * math.floor(pool_pages / page_groups) * page_tokens
 
 
+def most_blocks(pages, taken, groups):
+    """Blocks for which ``groups`` pages each, beside those taken, are there."""
+    if taken > pages:
+        return 0.0
+    return math.floor((pages - taken) / groups) if groups > 0 else 1.0 * UNBOUNDED
+
+
+@metric("1")
+def longest_blocks(
+    pool_pages,
+    rank_batch,
+    long_groups,
+    short_groups,
+    state_groups,
+    window_blocks,
+    state_copies,
+):
+    """Blocks of tokens that the pool has for every sequence of the batch.
+
+    Inverts sequence_pages: it is the least of four lines, with windows and state full or not.
+    """
+    if not pool_pages >= 0:
+        return 1.0 * UNBOUNDED
+    pages = math.floor(pool_pages / rank_batch) - short_groups
+    windows, states = short_groups * window_blocks, state_groups * state_copies
+    return max(
+        most_blocks(pages, 0.0, long_groups + short_groups + state_groups),
+        most_blocks(pages, windows, long_groups + state_groups),
+        most_blocks(pages, states, long_groups + short_groups),
+        most_blocks(pages, windows + states, long_groups),
+    )
+
+
 @metric("token", dtype="int64")
 def max_context(
     kv_budget,
@@ -153,19 +186,30 @@ def max_context(
     kv_cross,
     kv_element_size,
     rank_state_size,
+    table_memory,
+    max_sequences,
+    slot_width,
+    block_size,
+    page_tokens,
+    longest_blocks,
 ):
     """Longest context every sequence can hold.
 
-    Inverts the piecewise KV line and floors; 0 where there is no room, 2**53 where nothing grows.
+    Inverts the piecewise KV line, with the token table that grows too, and floors; whole blocks
+    where the runtime has blocks; 0 where there is no room, 2**53 where nothing grows.
     """
+    if block_size > TOKEN and kv_budget > 0:
+        tokens = longest_blocks * page_tokens
+        return math.floor(tokens) if tokens < UNBOUNDED * TOKEN else UNBOUNDED
     taken = rank_state_size + kv_cross * kv_element_size * encoder_context
-    room = kv_budget / rank_batch - taken
-    rise = (kv_full + kv_windowed) * kv_element_size
+    room = (kv_budget + table_memory) / rank_batch - taken
+    table = max_sequences * slot_width / rank_batch
+    rise = (kv_full + kv_windowed) * kv_element_size + table
     if not room > 0.0:  # NaN too: a policy that cannot exist
         return 0
     if rise * kv_window > room:
         return math.floor(room / rise)
-    slope = kv_full * kv_element_size
+    slope = kv_full * kv_element_size + table
     beyond = room - kv_windowed * kv_element_size * kv_window
     return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
 

@@ -80,31 +80,38 @@ def link_traffic(early_traffic, late_traffic):
 
 
 @metric("s")
-def prefetch_time(early_traffic, host_link_rate):
-    """Time that prefetches take on the host link.
-
-    Prefetched bytes / link.
-    """
-    return early_traffic / host_link_rate
-
-
-@metric("s")
-def fetch_time(
-    late_traffic,
+def transfer_time(
+    step_expert_memory,
     host_link_rate,
     copy_latency,
     expert_matrices,
-    in_time,
     decode_moe_layers,
     rank_unique_experts,
-    host_compute,
 ):
-    """Time that late fetches take.
+    """Time that all experts of a step would take on the host link.
 
-    Their bytes / link, in series, and a fixed cost per copy of a matrix.
+    Their bytes / link, and a fixed cost per copy of a matrix.
     """
-    missed = (1.0 - host_compute) * (1.0 - in_time) * decode_moe_layers * rank_unique_experts
-    return late_traffic / host_link_rate + expert_matrices * missed * copy_latency
+    copies = expert_matrices * decode_moe_layers * rank_unique_experts
+    return step_expert_memory / host_link_rate + copies * copy_latency
+
+
+@metric("s")
+def prefetch_time(in_time, reuse, transfer_time):
+    """Time that prefetches take on the host link.
+
+    (in time - reuse) x that of all experts of the step.
+    """
+    return (in_time - reuse) * transfer_time
+
+
+@metric("s")
+def fetch_time(in_time, transfer_time, host_compute):
+    """Time that late fetches take, in series.
+
+    (1 - in time) x that of all experts of the step, unless the host computes them.
+    """
+    return (1.0 - host_compute) * (1.0 - in_time) * transfer_time
 
 
 @metric("s")
@@ -129,7 +136,7 @@ def exposed_time(prefetch_time, fetch_time, gpu_time):
 def host_compute_time(host_read, host_memory_rate):
     """Time in which the host computes misses.
 
-    Their bytes / host memory rate.
+    Their bytes / host memory rate; arithmetic of the host is taken to keep up.
     """
     return host_read / host_memory_rate
 
@@ -207,14 +214,14 @@ def link_utilization(link_traffic, host_link_rate, step_time):
 
 
 @metric("1")
-def feasible_hit_rate(reuse, gpu_time, host_link_rate, step_expert_memory):
+def feasible_hit_rate(reuse, gpu_time, transfer_time):
     """Largest hit rate the host link sustains without stretching the step.
 
-    min(1, reuse + link x GPU time / experts read); a better prediction buys nothing more.
+    min(1, reuse + GPU time / transfer of all experts read); a better prediction buys nothing more.
     """
-    if not step_expert_memory > 0:
+    if not transfer_time > 0:
         return 1.0
-    bound = reuse + host_link_rate * gpu_time / step_expert_memory
+    bound = reuse + gpu_time / transfer_time
     return 1.0 if bound > 1.0 else bound
 
 

@@ -68,13 +68,48 @@ def page_layers(long_layers, short_layers, state_layers):
 
 
 @metric("1")
-def page_groups(long_layers, short_layers, state_layers, page_layers):
+def long_groups(long_layers, page_layers):
+    """Groups of layers whose pages keep every token.
+
+    ceil(layers / layers of a group).
+    """
+    return 1.0 * math.ceil(long_layers / page_layers)
+
+
+@metric("1")
+def short_groups(short_layers, page_layers):
+    """Groups of layers whose pages keep a window.
+
+    ceil(layers / layers of a group).
+    """
+    return 1.0 * math.ceil(short_layers / page_layers)
+
+
+@metric("1")
+def state_groups(state_layers, page_layers):
+    """Groups of layers with constant state.
+
+    ceil(layers / layers of a group).
+    """
+    return 1.0 * math.ceil(state_layers / page_layers)
+
+
+@metric("1")
+def page_groups(long_groups, short_groups, state_groups):
     """Groups of layers, each with blocks of its own.
 
-    Of each kind of layer ceil(layers / layers of a group).
+    Those of each kind of layer.
     """
-    full = math.ceil(long_layers / page_layers)
-    return full + math.ceil(short_layers / page_layers) + math.ceil(state_layers / page_layers)
+    return long_groups + short_groups + state_groups
+
+
+@metric("1")
+def window_blocks(kv_window, max_batched_tokens, page_tokens):
+    """Blocks of a window, and of the tokens that one step adds to it.
+
+    ceil((window - 1 + tokens of a step) / tokens of a block).
+    """
+    return 1.0 * math.ceil((kv_window - TOKEN + max_batched_tokens) / page_tokens)
 
 
 @metric("B")
@@ -88,27 +123,16 @@ def page_size(page_tokens, page_layers, layer_kv_size, stage_share):
 
 @metric("1")
 def sequence_pages(
-    context,
-    page_tokens,
-    page_layers,
-    long_layers,
-    short_layers,
-    state_layers,
-    kv_window,
-    max_batched_tokens,
-    state_copies,
+    context, page_tokens, long_groups, short_groups, state_groups, window_blocks, state_copies
 ):
     """Blocks that a sequence takes at the context.
 
     Per group of full layers ceil(context / block), of windowed layers those of a window and one
     step, no more than the context, and one more, of layers with constant state the pages of state.
     """
-    long = math.ceil(context / page_tokens)
-    short = math.ceil(min(kv_window - TOKEN + max_batched_tokens, context) / page_tokens) + 1
-    groups = math.ceil(long_layers / page_layers)
-    sliding = math.ceil(short_layers / page_layers)
-    states = math.ceil(state_layers / page_layers)
-    return groups * long + sliding * short + states * min(long, state_copies)
+    blocks = math.ceil(context / page_tokens)
+    windows = short_groups * (min(window_blocks, blocks) + 1.0)
+    return long_groups * blocks + windows + state_groups * min(state_copies, blocks)
 
 
 @metric("B")

@@ -104,14 +104,14 @@ def micro_batch(rank_batch, pipeline_degree):
 
 
 @metric("1")
-def expert_batch(batch, pipeline_degree, data_degree, expert_degree):
+def expert_batch(batch, micro_batch, pipeline_degree, data_degree, expert_degree):
     """Sequences whose tokens meet in one layer of experts.
 
-    max(1, batch / stages); without expert parallelism data ranks hold their own experts, so
-    max(1, batch / stages / data degree).
+    max(1, batch / stages); without expert parallelism data ranks hold their own experts, so those
+    of the busiest rank that pass a stage at once.
     """
-    apart = pipeline_degree if expert_degree > 1 else pipeline_degree * data_degree
-    return max(1.0, batch / apart)
+    apart = data_degree > 1 and expert_degree <= 1
+    return micro_batch if apart else max(1.0, batch / pipeline_degree)
 
 
 @metric("1")

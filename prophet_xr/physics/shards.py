@@ -4,6 +4,7 @@ import math
 
 from prophet_xr.registry import metric
 
+EXPERT = 1.0  # unit of a plain count below
 PER_TOKEN = 1.0  # parameter x token / element: a matrix makes one KV element of a token
 
 
@@ -115,9 +116,10 @@ def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
 def rank_resident_experts(resident_experts, expert_share, rank_experts):
     """Experts of a layer in one GPU's memory.
 
-    resident x share of the busiest expert rank, at most what the rank holds.
+    resident x share of the busiest expert rank, at most what the rank holds; at least one, if one
+    is resident anywhere.
     """
-    own = resident_experts * expert_share
+    own = max(resident_experts * expert_share, min(resident_experts, EXPERT))
     return rank_experts if own > rank_experts else own  # NaN stays NaN
 
 

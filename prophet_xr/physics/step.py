@@ -23,6 +23,8 @@ def rank_active_parameters(
     lookup_parameters,
     encoder_parameters,
     replicated_parameters,
+    router_parameters,
+    norm_parameters,
     kv_projections,
     kv_share,
     tensor_share,
@@ -35,10 +37,11 @@ def rank_active_parameters(
     """Parameters of a GPU that one token of its sequences passes, over all stages.
 
     (fixed + layers x top-k x parameters of one expert) / tensor degree, where expert ranks share
-    all tokens as they share all experts; what every rank holds is passed on each.
+    all tokens as they share all experts; what every rank holds is passed on each, as routers are.
     """
-    whole = replicated_parameters + kv_projections * (kv_share - tensor_share)
-    fixed = fixed_parameters - lookup_parameters - encoder_parameters - replicated_parameters
+    everywhere = replicated_parameters + router_parameters + norm_parameters
+    whole = everywhere + kv_projections * (kv_share - tensor_share)
+    fixed = fixed_parameters - lookup_parameters - encoder_parameters - everywhere
     uneven = imbalance if expert_degree > 1 else 1.0
     routed = uneven * decode_moe_layers * top_k * expert_parameters
     return (fixed + routed) * tensor_share + whole
@@ -48,6 +51,8 @@ def rank_active_parameters(
 def prompt_flops(
     micro_prompt,
     rank_active_parameters,
+    embedding_parameters,
+    lookup_parameters,
     prompt_reuse,
     tensor_share,
     kv_full,
@@ -57,11 +62,13 @@ def prompt_flops(
 ):
     """Arithmetic of the prompt tokens of a step.
 
-    2 FLOP per active parameter and token, and the attention of each over the prompt's context.
+    2 FLOP per active parameter and token, and the attention of each over the prompt's context; no
+    output head, whose logits are computed of the last token alone.
     """
+    head = (embedding_parameters - lookup_parameters) * tensor_share
     seen = kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
     attended = prompt_reuse * tensor_share * seen
-    return micro_prompt * (2.0 * rank_active_parameters + attended)
+    return micro_prompt * (2.0 * (rank_active_parameters - head) + attended)
 
 
 @metric("FLOP")
@@ -124,12 +131,15 @@ def kv_turn(micro_share, stage_share):
 
 
 @metric("B")
-def step_read(step_fixed_memory, step_expert_memory, kv_memory, kv_turn):
-    """Bytes one decode step reads from GPU memory.
+def step_read(
+    step_fixed_memory, step_expert_memory, kv_memory, rank_batch, rank_state_size, kv_turn
+):
+    """Bytes one decode step reads from GPU memory, constant state that it writes back included.
 
-    Fixed weights, distinct experts, KV cache of the sequences that pass.
+    Fixed weights, distinct experts, KV cache of the sequences that pass, and their state again.
     """
-    return step_fixed_memory + step_expert_memory + kv_turn * kv_memory
+    cached = kv_memory + rank_batch * rank_state_size
+    return step_fixed_memory + step_expert_memory + kv_turn * cached
 
 
 @metric("s")

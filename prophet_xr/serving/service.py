@@ -22,6 +22,7 @@ TABLES = (  # what a simulation gives by batch
     "expert_savings_fraction",
 )
 LIMITS = ("max_sequences", "max_batched_tokens", "context", "data_degree")
+BY_RANK = ("max_sequences", "max_batched_tokens")  # an engine has them of each data rank
 AXES = ("batch", "prompt_tokens", "context", "prompt_context")
 BLOCKS = "blocks"
 WINDOW = 128.0  # token; the shortest sliding window there is, and others are powers of 2 of it
@@ -70,8 +71,8 @@ class Services(NamedTuple):
         """Gather one configuration."""
         here = dict(zip(self.sizes, cell, strict=True))
         limits = {n: float(_pick(v, here)) for n, v in self.limits.items()}
-        data_degree, slots = limits["data_degree"], int(limits["max_sequences"])
-        room = _pick(self.tables.kv_budget, here)[:slots] * data_degree
+        slots = int(limits["max_sequences"])
+        room = _pick(self.tables.kv_budget, here)[:slots] * limits["data_degree"]
         whole = np.floor(np.clip(np.nan_to_num(room, nan=0.0), 0.0, 2.0**62)).astype(np.int64)
         # never more room with more sequences: a step that ends one can then never run out of it
         budget = np.minimum.accumulate(whole)
@@ -113,8 +114,9 @@ def services(data: xr.Dataset, longest: int) -> Services:
         As `sweep` does, and as said in `simulate`.
     """
     base = _base(data)
-    slots = int(base.max_sequences.max())
-    tokens = int(base.max_batched_tokens.max())
+    limits = {n: base[n] for n in LIMITS}
+    limits |= {n: limits[n] * base.data_degree for n in BY_RANK}
+    slots, tokens = (int(limits[n].max()) for n in BY_RANK)
     longest = max(min(longest, int(base.context.max())), 2)
     batches = np.arange(1.0, slots + 1.0)
     tables = sweep(base.assign_coords(batch=batches), TABLES)
@@ -128,7 +130,7 @@ def services(data: xr.Dataset, longest: int) -> Services:
     blocks = np.arange(1.0, np.ceil(longest / float(pages.min())) + 1.0)
     context = pages * xr.DataArray(blocks, dims=BLOCKS)
     held = sweep(one.assign(context=context), ["sequence_memory"]).sequence_memory
-    limits = {n: base[n] for n in LIMITS} | {"page_tokens": pages}
+    limits["page_tokens"] = pages
     sizes = {}
     for array in (*(tables[n] for n in TABLES), *(parts[n] for n in names), held, *limits.values()):
         sizes |= {str(d): n for d, n in array.sizes.items() if d not in (*AXES, BLOCKS)}
