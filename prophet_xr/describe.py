@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from prophet_xr import catalogue as known
 from prophet_xr import kernels, specs
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import shown
 from prophet_xr.registry import LABELLED, QUANTITIES, fields, metrics
@@ -49,7 +49,7 @@ def catalogue() -> str:
 
 def _models() -> str:
     names = ["total_parameters", "active_parameters", "kv_per_token"]
-    every = known.labels("model")
+    every, problems = _readable(known.labels("model"))
     cube = sweep(inputs(model=every, gpu="A100-80GB", batch=1, policy="baseline"), names)
     columns = {
         "experts": cube.n_experts,
@@ -60,7 +60,19 @@ def _models() -> str:
         "KV B/token": cube.kv_per_token,
         "native context": cube.native_context,
     }
-    return _columns("model", cube.model.values, columns)
+    return "\n\n".join([_columns("model", cube.model.values, columns), *problems])
+
+
+def _readable(labels: list[str]) -> tuple[list[str], list[str]]:
+    """Models that can be read, and what is wrong with the rest: files of the user's."""
+    good, problems = [], []
+    for label in labels:
+        try:
+            known.row("model", label)
+            good.append(label)
+        except SpecError as problem:
+            problems.append(str(problem))
+    return good, problems
 
 
 def _cards() -> str:

@@ -110,6 +110,11 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
 
 def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
     """Rows of a label axis, by label; a model may be given as a row of its own."""
+    if isinstance(values, xr.DataArray) and values.dims not in ((), (name,)):
+        raise InputError(
+            f"{name} has dims {values.dims}; expected labels along {name!r} itself, to be selected "
+            f"from what px.inputs gives"
+        )
     asked = values.values.tolist() if isinstance(values, xr.DataArray) else values
     scalar = isinstance(asked, str | xr.Dataset)
     labels = [asked] if scalar else _listed(name, asked)
@@ -241,11 +246,14 @@ def sweep(
     wanted = chosen(metrics, data)
     if dtype not in ("float64", "float32"):
         raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    need = needed(wanted)
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
-        return lazy.cube(data, wanted, dtype, sweep).assign_attrs(provenance())
-    need = needed(wanted)
+        known = data.compute()
+        complete(known, need)
+        made = lazy.cube(known, data.chunksizes, wanted, dtype, sweep)
+        return made.assign_attrs(provenance())
     full = complete(data, need)
     order = layout(full)
     plan = nests(full, need, wanted, order, dtype)

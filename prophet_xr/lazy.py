@@ -1,6 +1,6 @@
 """A cube of dask arrays: each block is a sweep of its own, for any scheduler to run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import pairwise, product
 from operator import itemgetter
 from typing import Any
@@ -17,7 +17,13 @@ BLOCK = 64 * 2**20  # bytes of the metrics of one block, where the user does not
 Sweep = Callable[..., xr.Dataset]
 
 
-def cube(data: xr.Dataset, wanted: Iterable[str], dtype: str, sweep: Sweep) -> xr.Dataset:
+def cube(
+    data: xr.Dataset,
+    chunks: Mapping[Hashable, tuple[int, ...]],
+    wanted: Iterable[str],
+    dtype: str,
+    sweep: Sweep,
+) -> xr.Dataset:
     """Lazy metrics beside their inputs, on natural dims.
 
     The dims that `Dataset.chunk` could mark are cut as it did; xarray keeps no chunks of an axis
@@ -25,8 +31,7 @@ def cube(data: xr.Dataset, wanted: Iterable[str], dtype: str, sweep: Sweep) -> x
     cut, as ratios are taken against its baseline.
     """
     wanted = list(wanted)
-    own = {str(d): c for d, c in data.chunksizes.items()}
-    data = data.compute()
+    own = {str(d): c for d, c in chunks.items()}
     dims_of = natural(data, needed(wanted), layout(data))
     sizes = {str(d): n for d, n in data.sizes.items()}
     step = steps(sizes, [dims_of[n] for n in wanted], {POLICY, *own}, BLOCK)

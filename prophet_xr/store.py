@@ -13,8 +13,10 @@ from prophet_xr.registry import QUANTITIES
 def save(cube: xr.Dataset, path: str | Path) -> None:
     """Write a cube to NetCDF; an interrupted run leaves the old file whole.
 
-    Raises OSError if the disk does.
+    Raises InputError for a name that would be read as Zarr, OSError if the disk does.
     """
+    if Path(path).suffix == ".zarr":
+        raise InputError(f"path {str(path)!r} ends in '.zarr'; px.save writes NetCDF, expected .nc")
     with replacing(Path(path)) as draft:
         cube.to_netcdf(draft, engine="netcdf4")
 

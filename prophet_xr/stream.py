@@ -7,7 +7,7 @@ When every slab is there the store takes the place of the target, or is copied t
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise, product
 from math import prod
@@ -26,13 +26,13 @@ from prophet_xr.slabs import Slab, lengths
 from prophet_xr.store import load
 
 SLAB = 96 * 2**20  # bytes that a slab takes in memory
-STORE = "cube.zarr"
+STORE, COMPRESSION = "cube.zarr", "compression"
 
 
 def sweep_to(
     data: xr.Dataset,
     path: str | Path,
-    metrics: list[str] | None = None,
+    metrics: Iterable[str] | None = None,
     *,
     dtype: str = "float64",
     compression: int | None = None,
@@ -63,8 +63,9 @@ def sweep_to(
     OSError
         If the disk is full; what is finished stays, and the same call goes on.
     """
-    target = _target(path, compression)
-    job = planned_job(data, target, chosen(metrics, data), dtype, compression, SLAB)
+    target = _target(path)
+    level = None if compression is None else _level(compression)
+    job = planned_job(data, target, chosen(metrics, data), dtype, level, SLAB)
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
@@ -90,8 +91,8 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
     Returns
     -------
     xr.Dataset
-        The cube, as `load` opens it.  It replaces the old one once it is whole; a run that is
-        stopped before leaves the old one, and the same call goes on.
+        The cube, as `load` opens it, in the compression of the old one.  It replaces that once it
+        is whole; a run that is stopped before leaves the old one, and the same call goes on.
 
     Raises
     ------
@@ -99,11 +100,13 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         As `sweep` does, where an input differs from that of the cube, or the cube was made by
         other formulas.
     """
-    target = _target(path, None)
+    target = _target(path)
     with load(target) as old:
+        packed = old.attrs.get(COMPRESSION)
+        level = None if packed is None else _level(packed)
         names = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         reals = {str(old[n].dtype) for n in names if QUANTITIES[n].dtype == "float64"}
-        job = planned_job(data, target, names, reals.pop() if reals else "float64", None, SLAB)
+        job = planned_job(data, target, names, reals.pop() if reals else "float64", level, SLAB)
         if old.attrs.get(DIGEST) == job.digest:
             return load(target)
         comparable(old, job)
@@ -111,12 +114,17 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
     return load(target)
 
 
-def _target(path: str | Path, compression: int | None) -> Path:
+def _level(compression: object) -> int:
+    for level in range(1, 10):
+        if compression == level:
+            return level
+    raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
+
+
+def _target(path: str | Path) -> Path:
     target = Path(path)
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
-    if compression is not None and compression not in range(1, 10):
-        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
     if not target.exists() and _aside(target).exists():
         _aside(target).rename(target)  # a run was killed while it exchanged the two
     return target
@@ -179,7 +187,8 @@ def _empty(job: Job) -> None:
         array = da.empty(shape, dtype=kinds[name], chunks=[job.step[d] for d in dims])
         made[name] = (dims, array, QUANTITIES[name].attrs)
         encoding[name] = {"compressors": ZstdCodec(level=packed) if packed else None}
-    marks = {DIGEST: job.digest, FORMULAS: job.formulas}
+    marks: dict[str, object] = {DIGEST: job.digest, FORMULAS: job.formulas}
+    marks |= {COMPRESSION: job.compression} if job.compression else {}
     cube = job.data.assign(made).assign_attrs(provenance() | marks)
     text = {n: v.astype(object) for n, v in cube.coords.items() if v.dtype.kind == "U"}
     cube.assign_coords(text).to_zarr(

@@ -10,6 +10,7 @@ import xarray as xr
 
 # Compiled modules of a test run are kept, so that a second run is quick; never the user's own.
 os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "prophet_xr_tests"))
+os.environ["PROPHET_XR_CATALOGUE"] = os.path.join(tempfile.gettempdir(), "prophet_xr_no_models")
 
 from prophet_xr import engine, grid, nesting, scratch
 from prophet_xr.registry import QUANTITIES

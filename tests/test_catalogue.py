@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
-from prophet_xr import catalogue
+from prophet_xr import catalogue, describe
 
 CONFIGS = Path(__file__).parent.parent / "data" / "configs"
 
@@ -81,6 +81,9 @@ def test_a_broken_kept_model_is_refused_only_where_it_is_asked_for(mine):
     assert px.inputs(model="olmoe-1b-7b").n_experts == 64
     with pytest.raises(px.SpecError, match=r"odd.json: expected a file made by"):
         px.inputs(model="odd")
+    listed = describe.catalogue()
+    assert "olmoe-1b-7b" in listed
+    assert "odd.json: expected a file made by" in listed
 
 
 def test_precision_may_be_each_models_own():

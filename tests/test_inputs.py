@@ -31,6 +31,10 @@ import prophet_xr as px
         ({"batch": [[1, 2], [3, 4]]}, "batch has shape (2, 2); expected a number or a flat list"),
         ({"batch": True}, "batch=True is not numeric"),
         ({"model": 7}, "model=7 is no label"),
+        (
+            {"gpu": xr.DataArray(["H200", "B200"], dims="model")},
+            "gpu has dims ('model',); expected labels along 'gpu' itself",
+        ),
         ({"kv_extension": 2}, "'kv_extension' is no input"),
         (
             {"host_link_rate": xr.DataArray(12.0, attrs={"units": "GB/s"})},

@@ -139,7 +139,7 @@ def test_a_scalar_policy_needs_no_dim():
     cube = px.sweep(data, ["kv_extension"])
     assert found.kv_extension_max.item() == cube.kv_extension.max().item()
     assert found.kv_extension_argmax_batch.item() == 1
-    assert found.kv_extension_max.attrs["cell_methods"] == "batch: max"
+    assert found.kv_extension_max.attrs["cell_methods"] == "batch: maximum"
 
 
 # --- Quantiles -------------------------------------------------------------------------------

@@ -47,6 +47,11 @@ def test_flags_carry_their_meanings(cube):
         assert len(attrs["flag_values"]) == len(attrs["flag_meanings"].split()) > 3
 
 
+def test_a_netcdf_file_is_not_called_zarr(cube, tmp_path):
+    with pytest.raises(px.InputError, match=r"expected \.nc"):
+        px.save(cube, tmp_path / "cube.zarr")
+
+
 def test_an_interrupted_save_leaves_the_old_file_whole(cube, tmp_path, monkeypatch):
     path = tmp_path / "cube.nc"
     px.save(cube, path)

@@ -196,6 +196,22 @@ def test_only_new_cells_are_computed(data, tmp_path, monkeypatch, suffix, more):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_a_grown_cube_is_compressed_as_it_was(data, tmp_path, suffix):
+    wide = px.inputs(model=[*MODELS, "grok-1-314b"], gpu=["A100-80GB", "H200"], **AXES)
+    found = {}
+    for level in (None, 9):
+        path = tmp_path / f"cube{level}{suffix}"
+        px.sweep_to(data, path, METRICS, compression=level, progress=False).close()
+        px.extend(path, wide, progress=False).close()
+        again = px.sweep_to(wide, path, METRICS, compression=level, progress=False)  # the same cube
+        found[level] = again.step_time.encoding
+        again.close()
+    said = "compressors" if suffix == ".zarr" else "complevel"
+    assert not found[None][said]
+    assert found[9][said]
+
+
 def test_a_cube_of_other_inputs_is_not_extended(data, tmp_path):
     path = tmp_path / "cube.zarr"
     px.sweep_to(data, path, METRICS, progress=False).close()
@@ -222,6 +238,16 @@ def test_a_lazy_cube_is_the_eager_one(data):
     assert lazy.step_time.chunksizes["model"] == (2, 1)
     assert lazy.step_time.chunksizes["policy"] == (2,)
     xr.testing.assert_identical(lazy.compute(scheduler="synchronous"), cube)
+
+
+def test_inputs_of_a_lazy_cube_are_checked_at_once(data):
+    for wrong, message in (
+        (data.drop_vars("hit_rate"), "hit_rate is missing"),
+        (data.drop_vars("policy"), "policy is missing"),
+        (data.assign_coords(batch=data.batch * 1e7), "batch=1e\\+07 is outside"),
+    ):
+        with pytest.raises(InputError, match=message):
+            px.sweep(wrong.chunk(model=1), METRICS)
 
 
 def test_a_part_of_a_lazy_cube_is_computed_alone(data):

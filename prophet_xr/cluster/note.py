@@ -27,7 +27,7 @@ def rows() -> xr.Dataset:
         cards = [entry["gpu"] for entry in table.values()]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SpecError(
-            f"systems: {file} cannot be read ({problem}); expected a checkout"
+            f"systems: {file} cannot be read ({problem}); expected the file of the package"
         ) from None
     columns = {name: ("system", values) for name, values in {**own, "gpu": cards}.items()}
     return xr.Dataset({**columns, **rule}, coords={"system": list(table)})

@@ -197,7 +197,8 @@ def cheapest(
     made: dict[str, tuple] = {d: (found.dims, best) for d, best in at.items()}
     least = np.where(some, found.numbers[1], np.nan)
     made["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
-    made["count"] = (found.dims, found.places[0], {"long_name": f"Cells that meet {where}"})
+    title = f"Cells that meet {where}" if where else "Cells that hold a number"
+    made["count"] = (found.dims, found.places[0], {"long_name": title, "units": "1"})
     return result(data, names, made)
 
 

@@ -17,6 +17,7 @@ from prophet_xr.queries.names import Names, dims_of, flag, labels, listed, resul
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Plan, Slab, lengths, planned
 
+METHODS = {"mean": "mean", "min": "minimum", "max": "maximum"}  # that CF has a name for
 STATS = ("mean", "min", "max", "argmin", "argmax", "count", "quantile")
 SORTED = 2**22  # cells; quantiles of more are taken from a histogram
 
@@ -175,12 +176,10 @@ def _described(
 
 def _attrs(name: str, stat: str, over: Dims) -> dict[str, str]:
     q = QUANTITIES[name]
-    method = " ".join(f"{d}:" for d in over)
-    return {
-        "long_name": f"{q.long_name}: {stat}",
-        "units": q.units,
-        **({"cell_methods": f"{method} {stat}"} if method else {}),
-    }
+    found = {"long_name": f"{q.long_name}: {stat}", "units": q.units}
+    if over and stat in METHODS:
+        found["cell_methods"] = " ".join([*(f"{d}:" for d in over), METHODS[stat]])
+    return found
 
 
 def _label_attrs(dim: str, attrs: dict[str, str]) -> dict[str, str]:
