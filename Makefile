@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test check lint specs bench clean
+.PHONY: study outputs test check lint specs bench clean
 
 study: .venv
 	$(BIN)/prophet-xr study
+
+outputs: study
+	for what in offload cluster sensitivity simulate validation; do $(BIN)/prophet-xr $$what || exit 1; done
 
 test: .venv
 	$(BIN)/pytest -W error -n 2

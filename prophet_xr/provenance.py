@@ -30,7 +30,7 @@ def _version() -> str:
 
 @cache
 def _revision() -> str:
-    """Commit of the checkout the package runs from; empty in an installed wheel."""
+    """Commit of the checkout the package runs from; empty where there is none to read."""
     git = Path(__file__).parent.parent / ".git"
     try:
         head = (git / "HEAD").read_text().strip()

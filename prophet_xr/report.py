@@ -178,8 +178,7 @@ def accounting(m: Material) -> str:
             f"- Extension: {m.published.kv_extension.attrs['comment']}\n"
             f"- An expert's stated megabytes / 1024 x 1e9 are its bytes: neither SI nor MiB, but "
             f"what every published size follows. Half of that stands as its parameters.\n"
-            f"- The study writes an extension of 0 where the baseline does not fit, and averages "
-            f"over all cells.",
+            f"- An average is over all cells, those with an extension of 0 among them.",
             "Constants, and how each is known: *exact* from several published numbers, *published* "
             "as stated, *bounded* by them, or a *stand-in* that reproduces the averages and was "
             "fitted after the fact.",

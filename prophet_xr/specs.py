@@ -20,7 +20,7 @@ TEXTS = ("source", "status", "arithmetic")  # companions of a field, "<field>_so
 
 
 def path() -> Path:
-    """Where specs.nc is: beside the package in a wheel, under ``data/`` in a checkout."""
+    """Where specs.nc is: inside the package in a wheel, under ``data/`` in a checkout."""
     package = Path(__file__).parent
     inside = package / "data" / "specs.nc"
     return inside if inside.exists() else package.parent / "data" / "specs.nc"

@@ -55,9 +55,9 @@ Frames = dict[str, dict[str, pd.DataFrame]]  # tables by study and name
 
 def zeros_where_nothing_fits(cube: xr.Dataset) -> xr.Dataset:
     """Follow the study's convention: an extension over a baseline that does not fit is 0."""
-    return cube.assign(
-        kv_extension=cube.kv_extension.fillna(0.0).assign_attrs(cube.kv_extension.attrs)
-    )
+    words = str(cube.kv_extension.attrs["comment"]).replace("NaN where", "here 0 where")
+    attrs = {**cube.kv_extension.attrs, "comment": words}
+    return cube.assign(kv_extension=cube.kv_extension.fillna(0.0).assign_attrs(attrs))
 
 
 def published() -> xr.Dataset:
