@@ -17,8 +17,12 @@ FEW = 4096  # numbers; more are not worth a copy
 ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
 
 
-def unique(name: str, values: Iterable[object]) -> None:
+def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
     """Raise InputError for the first value that is there twice."""
+    if isinstance(values, np.ndarray):
+        if values.size > FEW and np.unique(values).size == values.size:
+            return
+        values = values.tolist()
     seen: set[object] = set()
     for value in values:
         if value in seen:
@@ -43,13 +47,13 @@ def check(data: xr.Dataset, names: Sequence[str]) -> None:
     inside = _inside(names, arrays)
     if not inside.all():
         raise InputError(_out_of_bounds(data, QUANTITIES[names[int(inside.argmin())]]))
-    if "cache_slots" in names and "n_experts" in names:
+    if "keep_slots" in names and "n_experts" in names and variables["keep_slots"].values.any():
         _slots(variables["cache_slots"], variables["n_experts"])
     if "top_k" in names and "n_experts" in names:
         _top_k(variables["top_k"], variables["n_experts"])
     for dim in data.sizes:
         if dim in variables:
-            unique(str(dim), variables[dim].values.tolist())
+            unique(str(dim), variables[dim].values)
 
 
 def _missing(name: str, known: Iterable[Hashable]) -> str:

@@ -69,13 +69,27 @@ def _chosen(options: dict[str, str | None], others: Iterable[str]) -> dict:
         name, equals, text = item.partition("=")
         if not equals:
             raise InputError(f"--set {item!r} has no '='; expected NAME=VALUE[,VALUE...]")
+        if name.strip() in texts:
+            raise InputError(f"{name.strip()} is given twice, the second time as --set {item!r}")
         texts[name.strip()] = text
     found = {}
     for name, text in texts.items():
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        values = parts if name in LABELS else [_value(part) for part in parts]
+        if name == "model":
+            values = [_model(part) for part in parts]
+        else:
+            values = parts if name in LABELS else [_value(part) for part in parts]
         found[name] = values[0] if len(values) == 1 else values
     return found
+
+
+def _model(text: str) -> object:
+    """Label of a model, or the row of a config.json."""
+    if not text.endswith(".json"):
+        return text
+    import prophet_xr as px
+
+    return px.spec_from_config(text)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -137,7 +151,6 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
 
     MODEL is a label of the catalogue or the path of a Hugging Face config.json.
     """
-    import prophet_xr as px
     from prophet_xr import fitting
 
     if name and options["model"]:
@@ -149,8 +162,6 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
     several = [n for n, v in chosen.items() if isinstance(v, list) and n != "policy"]
     if several:
         raise InputError(f"fit takes one value of {several[0]}; use `prophet-xr sweep` for more")
-    if chosen["model"].endswith(".json"):
-        chosen["model"] = px.spec_from_config(chosen["model"])
     click.echo(fitting.answer(study, chosen))
 
 
@@ -211,11 +222,11 @@ def simulate(
     """Serve a load by continuous batching: what the batch becomes, and what Prophet then gives."""
     from prophet_xr.serving import grids, run
 
-    if trace is not None and (preset or seed or requests):
+    if trace is not None and (preset or seed or requests is not None):
         raise InputError("--trace is a load itself; --preset, --seed and --requests draw another")
     data = grids.server(**_chosen(options, others))
     asked = {"rates": _list(rate), "seeds": _list(seed), "count": requests}
-    given = {name: value for name, value in asked.items() if value}
+    given = {name: value for name, value in asked.items() if value not in (None, [])}
     if trace is not None:
         name = trace.stem
         make = run.replayed(data, trace, kind, **given)

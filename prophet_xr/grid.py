@@ -54,7 +54,8 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         ``"verified"`` (true architectures) or ``"published"`` (the study's own constants).
     **chosen
         Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
-        array keeps its dims; what is not given takes the study's default.  Label axes (model,
+        array keeps its dims and is put in the order of their labels; what is not given takes the
+        study's default.  Label axes (model,
         gpu, policy, precision, kv_precision, runtime, routing, plan) take labels; the others
         numbers in SI units.  ``context`` defaults to each model's native context.  A model may
         also be a row, as `spec_from_config` gives it; ``precision="stored"`` takes each model in
@@ -96,7 +97,12 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             found[name] = _numbers(q, chosen[name])
         elif name in start:
             found[name] = start[name].variable
-    data = xr.Dataset(found).set_coords(words)
+    _align(found, {n: v for n, v in chosen.items() if isinstance(v, xr.DataArray)})
+    try:
+        data = xr.Dataset(found).set_coords(words)
+    except ValueError as problem:
+        first = str(problem).partition("\n")[0]
+        raise InputError(f"inputs do not fit together: {first}") from None
     if STORED in np.atleast_1d(data.precision.values):
         data = _stored(data, study)
     data = _by_card(data)
@@ -106,6 +112,25 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         data = data.assign(context=context)
     given = [n for n in QUANTITIES if n in data and not QUANTITIES[n].of and n != "context"]
     return data.set_coords([n for n in given if data[n].ndim == 0])
+
+
+def _align(found: dict[str, xr.Variable], given: Mapping[str, xr.DataArray]) -> None:
+    """Put arrays in the order of the labels of their dims; keep the labels of other dims."""
+    for name, array in given.items():
+        for dim in (d for d in map(str, array.dims) if d != name):
+            if dim in found and dim not in found[dim].dims:
+                raise InputError(
+                    f"{name} varies along {dim!r}, which is no dim here; expected a list of {dim}"
+                )
+            if dim not in array.coords:
+                continue
+            labels = found.setdefault(dim, xr.Variable(dim, array[dim].values)).values.tolist()
+            at = {label: i for i, label in enumerate(array[dim].values.tolist())}
+            lacking = [label for label in labels if label not in at]
+            if lacking:
+                raise InputError(f"{name} has no value at {dim}={lacking[0]!r}; expected one each")
+            if name in found:
+                found[name] = found[name].isel({dim: [at[label] for label in labels]})
 
 
 def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
@@ -191,7 +216,8 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
         if units.split() != q.units.split():
             raise InputError(f"{q.name} is in {units!r}; expected {q.units!r} ({q.long_name})")
     else:
-        listed = values if np.isscalar(values) else _listed(q.name, values)
+        single = np.isscalar(values) or (isinstance(values, np.ndarray) and values.ndim == 0)
+        listed = values if single else _listed(q.name, values)
         try:
             array = np.asarray(listed)
         except ValueError:
@@ -199,11 +225,16 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
         if array.ndim > 1:
             raise InputError(f"{q.name} has shape {array.shape}; expected a number or a flat list")
         variable = xr.Variable((q.name,) if array.ndim else (), array)
+    for dim in map(str, variable.dims):
+        if dim in QUANTITIES and QUANTITIES[dim].formula:
+            raise InputError(
+                f"{q.name} has a dim {dim!r}, which is a metric; expected another name"
+            )
     if variable.dtype.kind not in "iuf":
         got = variable.values.tolist()
-        raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} in {q.units}")
+        raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} [{q.units}]")
     if variable.dims == (q.name,):
-        unique(q.name, variable.values.tolist())
+        unique(q.name, variable.values)
     return xr.Variable(variable.dims, variable.values, q.attrs)
 
 
@@ -229,8 +260,9 @@ def sweep(
     dtype
         ``"float32"`` stores real metrics in 4 bytes; the arithmetic stays float64.
     out
-        A cube of an earlier sweep over the same dims, whose arrays are filled anew; the cube
-        that is returned shares them.  Memory already in use is filled faster than new memory.
+        A cube of an earlier sweep over the same dims, the baseline first among its policies,
+        whose arrays are filled anew; the cube that is returned shares them.  Memory already in
+        use is filled faster than new memory.
 
     Returns
     -------
@@ -243,9 +275,7 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted = chosen(metrics, data)
-    if dtype not in ("float64", "float32"):
-        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    wanted, dtype = chosen(metrics, data), real(dtype)
     need = needed(wanted)
     if data.chunks:
         if out is not None:
@@ -260,10 +290,14 @@ def sweep(
     sizes = {d: full.sizes[d] for d in order}
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
-    reused = {} if out is None else {n: _buffer(out, n) for n in wanted}
+    reused = {} if out is None else _buffers(out, data, full, wanted)
     todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
-    arrays |= stores(todo, sizes, reused)
+    # What other nests read is kept in 8 bytes until they have; see `_nests`.
+    wide = {n for n, (_, kind) in todo.kept(sizes).items() if kind == np.float64}
+    narrow = wide if dtype == "float32" else set()
+    arrays |= stores(todo, sizes, {n: a for n, a in reused.items() if n not in narrow})
     _evaluate(todo, sizes, arrays)
+    arrays |= {n: _narrowed(n, arrays[n], reused.get(n)) for n in narrow}
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: (dims_of[n], arrays[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
     return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
@@ -276,6 +310,8 @@ def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
         lacking = {n for n, q in QUANTITIES.items() if q.optional and n not in data.variables}
         return [n for n in every if not lacking & needed([n])]
     wanted = [names] if isinstance(names, str) else list(names)
+    if not wanted:
+        raise InputError("metrics=[] is empty; expected at least one name")
     for name in wanted:
         if name not in every:
             raise InputError(f"metric {name!r} is unknown; {nearest(name, every)}")
@@ -331,10 +367,45 @@ def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarra
             once = ()
 
 
-def _buffer(out: xr.Dataset, name: str) -> np.ndarray:
-    if name not in out.data_vars or not isinstance(out[name].variable._data, np.ndarray):
-        raise InputError(f"out= has no array of {name!r} in memory; expected the cube of a sweep")
-    return out[name].values
+def _buffers(
+    out: object, data: xr.Dataset, full: xr.Dataset, wanted: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Arrays of an earlier cube that can be filled anew."""
+    if not isinstance(out, xr.Dataset):
+        raise InputError(f"out= is a {type(out).__name__}; expected the cube of a sweep")
+    asked = np.atleast_1d(data.variables[POLICY].values).tolist()
+    if asked != full.variables[POLICY].values.tolist():
+        raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
+    found = {}
+    for name in wanted:
+        array = out.variables[name]._data if name in out.data_vars else None
+        if not isinstance(array, np.ndarray) or not array.flags.writeable:
+            raise InputError(f"out= has no array of {name!r} to write in; expected a sweep's cube")
+        found[name] = array
+    return found
+
+
+def _narrowed(name: str, array: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """Store an array of reals in 4 bytes, in a given one if it is like that."""
+    if out is None:
+        return array.astype(np.float32)
+    if (out.shape, out.dtype) != (array.shape, np.float32):
+        raise InputError(
+            f"out={name!r} has shape {out.shape} of {out.dtype}; expected {array.shape} of float32"
+        )
+    out[...] = array
+    return out
+
+
+def real(dtype: object) -> str:
+    """Name the type in which real metrics are stored; InputError for one that is none."""
+    try:
+        name = np.dtype(dtype).name  # pyright: ignore[reportCallIssue, reportArgumentType]
+    except TypeError:
+        name = ""
+    if name not in ("float64", "float32"):
+        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    return name
 
 
 def _with_baseline(data: xr.Dataset) -> xr.Dataset:

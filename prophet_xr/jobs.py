@@ -12,6 +12,7 @@ import xarray as xr
 from prophet_xr import fuse
 from prophet_xr.cutting import Dims, parts
 from prophet_xr.errors import InputError
+from prophet_xr.grid import real
 from prophet_xr.nesting import layout
 from prophet_xr.registry import POLICY, QUANTITIES, needed
 from prophet_xr.slabs import Plan, Slab, planned
@@ -29,6 +30,7 @@ class Job:
     dims: Mapping[str, Dims]
     step: Mapping[str, int]
     target: Path
+    dtype: str
     compression: int | None
     formulas: str
     digest: str
@@ -64,8 +66,7 @@ def planned_job(
     data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None, slab: int
 ) -> Job:
     """Plan a cube, in slabs of so many bytes."""
-    if dtype not in ("float64", "float32"):
-        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+    data, dtype = data.compute() if data.chunks else data, real(dtype)
     plan = planned(data, names, dtype=dtype)
     policy = data[POLICY].ndim > 0
     order = [d for d in layout(plan.full) if d != POLICY or policy]
@@ -77,6 +78,7 @@ def planned_job(
         dims={n: tuple(d for d in order if d in plan.dims[n]) for n in names},
         step=plan.steps((), (), slab),
         target=target,
+        dtype=dtype,
         compression=compression,
         formulas=formulas,
         digest=_digest(data, formulas, sorted(names), dtype, compression),
@@ -106,14 +108,19 @@ def _digest(data: xr.Dataset, *rest: object) -> str:
 def comparable(old: xr.Dataset, job: Job) -> None:
     """Raise InputError if the cells of an old cube are not cells of the new one."""
     data = job.data
-    if old.attrs.get(FORMULAS) != job.formulas:
-        raise InputError(f"{job.target} was made by other formulas; expected a cube of px.sweep_to")
+    if FORMULAS not in old.attrs:
+        raise InputError(f"{job.target} is no cube of px.sweep_to, which alone can be extended")
+    if old.attrs[FORMULAS] != job.formulas:
+        raise InputError(f"{job.target} was made by other formulas; expected to sweep it anew")
+    for dim in map(str, data.dims):
+        if dim not in old.dims:
+            raise InputError(f"{dim} is no dim of {job.target}; expected new labels along its dims")
     for dim in map(str, old.dims):
         known = data[dim].values.tolist() if dim in data.dims else []
         lost = [v for v in old[dim].values.tolist() if v not in known]
         if lost:
             raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
     for name in (n for n in job.plan.arrays if n in old.variables):
-        here = data[name].sel({d: old[d].values for d in old[name].dims})
+        here = data[name].sel({d: old[d].values for d in old[name].dims if d in data[name].dims})
         if here.dims != old[name].dims or not np.array_equal(here.values, old[name].values):
             raise InputError(f"{name} differs from that of {job.target}; expected the same input")

@@ -1,13 +1,13 @@
 """Cube <-> NetCDF, written beside and renamed."""
 
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
 
 import xarray as xr
 
-from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
-from prophet_xr.registry import QUANTITIES
 
 
 def save(cube: xr.Dataset, path: str | Path) -> None:
@@ -15,20 +15,30 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
 
     Raises InputError for a name that would be read as Zarr, OSError if the disk does.
     """
-    if Path(path).suffix == ".zarr":
+    target = Path(path).expanduser()
+    if target.suffix == ".zarr":
         raise InputError(f"path {str(path)!r} ends in '.zarr'; px.save writes NetCDF, expected .nc")
-    with replacing(Path(path)) as draft:
-        cube.to_netcdf(draft, engine="netcdf4")
+    try:
+        with replacing(target) as draft:
+            cube.to_netcdf(draft, engine="netcdf4")
+    except (OSError, RuntimeError) as problem:  # HDF5 reports a full disk as one of its own
+        if disk_usage(target.parent).free < cube.nbytes:
+            words = f"disk full at {target}, which takes {cube.nbytes / 1e9:.3g} GB"
+            raise OSError(ENOSPC, words) from None
+        raise OSError(f"{target} cannot be written: {problem}") from None
 
 
 def load(path: str | Path) -> xr.Dataset:
     """Read a cube that `save` or `sweep_to` wrote, arrays on demand.
 
-    Raises InputError for a file that is missing, truncated or no cube.
+    Also what a query gave and `save` wrote.  Raises InputError for a file that is missing,
+    truncated or none of these.
     """
-    source = Path(path)
+    source = Path(path).expanduser()
     if not source.exists():
-        raise InputError(f"cube {source} does not exist; expected a NetCDF file of px.save")
+        raise InputError(
+            f"cube {source} does not exist; expected what px.save or px.sweep_to wrote"
+        )
     zarr = source.suffix == ".zarr"
     engine, title = ("zarr", "Zarr") if zarr else ("netcdf4", "NetCDF")
     options = {"consolidated": False} if zarr else None
@@ -36,9 +46,7 @@ def load(path: str | Path) -> xr.Dataset:
         cube = xr.open_dataset(source, engine=engine, chunks=None, backend_kwargs=options)
     except (OSError, ValueError, KeyError) as problem:
         raise InputError(f"cube {source} cannot be read as {title}: {problem}") from None
-    if "specs_digest" not in cube.attrs or not any(
-        n in QUANTITIES and QUANTITIES[n].formula for n in map(str, cube.data_vars)
-    ):
+    if "specs_digest" not in cube.attrs:
         cube.close()
-        raise InputError(f"cube {source} holds no metric of prophet_xr; expected a file of px.save")
+        raise InputError(f"cube {source} is none of prophet_xr; expected a file of px.save")
     return cube

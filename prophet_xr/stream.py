@@ -6,6 +6,7 @@ When every slab is there the store takes the place of the target, or is copied t
 """
 
 import errno
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ from prophet_xr.provenance import provenance
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Slab, lengths
 from prophet_xr.store import load
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows
+    fcntl = None
 
 SLAB = 96 * 2**20  # bytes that a slab takes in memory
 STORE, COMPRESSION = "cube.zarr", "compression"
@@ -70,7 +76,10 @@ def sweep_to(
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
             return cube
-        raise InputError(f"{target} holds another cube; remove it, or add to it with px.extend")
+        raise InputError(
+            f"{target} holds a cube of other inputs, metrics, dtype or compression; expected "
+            f"another path, or px.extend, which adds labels"
+        )
     _run(job, progress)
     return load(target)
 
@@ -115,30 +124,49 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
 
 
 def _level(compression: object) -> int:
-    for level in range(1, 10):
-        if compression == level:
-            return level
-    raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
+    if isinstance(compression, bool) or compression not in range(1, 10):
+        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
+    return int(compression)  # pyright: ignore[reportArgumentType]
 
 
 def _target(path: str | Path) -> Path:
-    target = Path(path)
+    target = Path(path).expanduser()
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
-    if not target.exists() and _aside(target).exists():
-        _aside(target).rename(target)  # a run was killed while it exchanged the two
+    if _aside(target).exists():  # a run was killed while it exchanged the two
+        if target.exists():
+            shutil.rmtree(_aside(target))
+        else:
+            _aside(target).rename(target)
     return target
 
 
 def _run(job: Job, progress: bool, old: xr.Dataset | None = None) -> None:
     """Compute what is missing and put the cube in its place."""
-    with _room(job):
+    with _room(job), _alone(job):
         _fill(job, _begun(job), progress, old)
         if job.target.suffix == ".zarr":
             _swap(job.folder / STORE, job.target)
         else:
             _copy(job)
-    shutil.rmtree(job.folder)
+        shutil.rmtree(job.folder)
+
+
+@contextmanager
+def _alone(job: Job) -> Iterator[None]:
+    """Refuse a cube that another process writes; a lock goes with the process that holds it."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    path = job.folder / "lock"
+    with path.open("w") as lock:
+        if fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                here = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+            except OSError:
+                here = False
+            if not here:
+                raise InputError(f"{job.target} is being written by another process")
+        yield
 
 
 @contextmanager
@@ -151,21 +179,25 @@ def _room(job: Job) -> Iterator[None]:
         full = shutil.disk_usage(job.target.parent).free < SLAB
         if code not in (errno.ENOSPC, errno.EDQUOT) and not (full and code is None):
             raise
-        size = sum(8 * prod(job.sizes[d] for d in job.dims[n]) for n in job.names) / 1e9
+        width = np.dtype(job.dtype).itemsize
+        size = sum(width * prod(job.sizes[d] for d in job.dims[n]) for n in job.names) / 1e9
         raise OSError(
             code or errno.ENOSPC,
-            f"disk full at {job.target}, which takes up to {size:.1f} GB; what is finished is kept "
+            f"disk full at {job.target}, which takes up to {size:.3g} GB; what is finished is kept "
             f"in {job.folder.name}, and the same call goes on",
         ) from None
 
 
 def _begun(job: Job) -> set[int]:
-    """Slabs that an earlier run finished; what is left of a run of another cube goes."""
+    """Slabs that an earlier run of the same cube finished."""
     journal = job.folder / "journal"
     lines = journal.read_text().split("\n") if journal.exists() else []
-    if not lines or lines[0] != job.digest:
-        shutil.rmtree(job.folder, ignore_errors=True)
-        job.folder.mkdir(parents=True)
+    if lines and lines[0] != job.digest:
+        raise InputError(
+            f"{job.folder} holds {len(lines) - 2} slabs of another cube that is not whole; "
+            f"expected the call that began it, or to remove the folder"
+        )
+    if not lines:
         _empty(job)
         with replacing(journal) as draft:
             draft.write_text(f"{job.digest}\n")
@@ -178,7 +210,7 @@ def _empty(job: Job) -> None:
     import dask.array as da
     from zarr.codecs import ZstdCodec
 
-    kinds = {n: dtype for nest in job.plan.nests for n, dtype in nest.stores.items()}
+    kinds = {n: q.dtype if q.dtype != "float64" else job.dtype for n, q in QUANTITIES.items()}
     packed = job.compression if job.target.suffix == ".zarr" else None
     made, encoding = {}, {}
     for name in job.names:
@@ -286,8 +318,9 @@ def _copy(job: Job) -> None:
             for n in job.names
             if job.dims[n]
         }
-        with replacing(job.target) as draft:
-            cube.to_netcdf(draft, engine="netcdf4", encoding=encoding)
+        draft = job.folder / "cube.nc"  # a run that is killed here leaves it to the next
+        cube.to_netcdf(draft, engine="netcdf4", encoding=encoding)
+        draft.replace(job.target)
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -146,6 +146,18 @@ def test_float32_stores_reals_narrow_and_counts_whole(random_inputs):
     np.testing.assert_array_equal(narrow.max_context, wide.max_context)
 
 
+def test_float32_holds_for_every_real_metric(random_inputs):
+    every = grid.sweep(random_inputs, dtype="float32")
+    kinds = {every[q.name].dtype for q in metrics() if q.dtype == "float64" and q.name in every}
+    assert kinds == {np.dtype(np.float32)}
+    again = grid.sweep(random_inputs, dtype=np.float32, out=every)
+    assert all(
+        np.shares_memory(again[n].values, every[n].values)
+        for n in again.data_vars
+        if QUANTITIES[n].formula
+    )
+
+
 def test_sweep_mutates_nothing(small):
     before = small.copy(deep=True)
     grid.sweep(small)

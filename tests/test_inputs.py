@@ -9,6 +9,20 @@ import xarray as xr
 import prophet_xr as px
 
 
+def test_arrays_go_by_their_labels():
+    rates = xr.DataArray([1e9, 2e9], {"gpu": ["A100-80GB", "H200"]}, "gpu")
+    data = px.inputs(gpu=["H200", "A100-80GB"], host_link_rate=rates)
+    assert data.host_link_rate.sel(gpu="H200") == 2e9
+    links = xr.DataArray([1e9, 3e9], {"link": ["old", "new"]}, "link")
+    hosts = xr.DataArray([8e10, 7e10], {"link": ["new", "old"]}, "link")
+    chosen = {"model": "olmoe-1b-7b", "gpu": "H200", "batch": 1}
+    both = px.inputs(**chosen, host_link_rate=links, host_memory_rate=hosts)
+    assert both.link.values.tolist() == ["old", "new"]
+    assert both.host_memory_rate.values.tolist() == [7e10, 8e10]
+    best = px.summarize(both, "slowdown", ["link"], "argmin").slowdown_argmin_link
+    assert set(best.sel(policy="prophet").values.ravel()) == {"new"}
+
+
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
@@ -26,11 +40,14 @@ import prophet_xr as px
         ({"model": []}, "model=[] is empty"),
         ({"batch": [1, 4, 4]}, "batch holds 4 twice; expected unique values"),
         ({"gpu": ["H200", "h200"]}, "gpu holds 'H200' twice"),
-        ({"batch": "many"}, "batch='many' is not numeric; expected Decode batch in 1"),
+        ({"batch": "many"}, "batch='many' is not numeric; expected Decode batch [1]"),
         ({"batch": [1, "x"]}, "is not numeric"),
         ({"batch": [[1, 2], [3, 4]]}, "batch has shape (2, 2); expected a number or a flat list"),
         ({"batch": True}, "batch=True is not numeric"),
         ({"model": 7}, "model=7 is no label"),
+        ({"hit_rate": xr.DataArray([0.5], {"gpu": ["L4"]}, "gpu")}, "no value at gpu='V100-32GB'"),
+        ({"hit_rate": xr.DataArray([0.5, 1.0], dims="slowdown")}, "'slowdown', which is a metric"),
+        ({"hit_rate": xr.DataArray([0.5, 1.0], dims="gpu")}, "inputs do not fit together"),
         (
             {"gpu": xr.DataArray(["H200", "B200"], dims="model")},
             "gpu has dims ('model',); expected labels along 'gpu' itself",

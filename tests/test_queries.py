@@ -276,6 +276,13 @@ def test_a_crossing_is_interpolated_between_its_neighbours(memory):
     assert (whole.cells == 5).all()
 
 
+def test_a_target_is_reached_from_above_as_from_below():
+    data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=range(1, 9), policy="prophet")
+    for metric, target in (("expert_savings_fraction", 0.0), ("resident_experts", 8.0)):
+        found = px.solve(data, metric, target, "batch")
+        assert (found.batch.item(), found.crossings.item()) == (5, 1)
+
+
 def test_a_label_is_the_first_beyond_the_target():
     data = px.inputs(model="mixtral-8x7b", gpu=["V100-32GB", "A100-80GB", "H200"], batch=1)
     found = px.solve(data, "kv_budget", 0.0, "gpu")
@@ -358,6 +365,17 @@ def test_a_buffer_that_does_not_match_is_refused(small):
         px.sweep(
             px.inputs(model="mixtral-8x7b", gpu="H200", batch=[1, 2, 3]), ["step_time"], out=first
         )
+
+
+def test_a_buffer_without_the_baseline_first_is_refused():
+    chosen = {"model": "mixtral-8x7b", "gpu": "H200", "batch": [1, 4], "context": 4096}
+    for policy in ("prophet", ["prophet", "baseline"]):
+        data = px.inputs(policy=policy, **chosen)
+        cube = px.sweep(data, ["slowdown"])
+        with pytest.raises(InputError, match="expected the baseline first"):
+            px.sweep(data, ["slowdown"], out=cube)
+    with pytest.raises(InputError, match="out= is a list"):
+        px.sweep(data, ["slowdown"], out=[1])
 
 
 def test_a_cube_larger_than_memory_is_refused_before_it_is_made():

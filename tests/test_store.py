@@ -68,6 +68,13 @@ def test_an_interrupted_save_leaves_the_old_file_whole(cube, tmp_path, monkeypat
     assert [p.name for p in tmp_path.iterdir()] == ["cube.nc"]
 
 
+def test_what_a_query_found_is_kept_too(small, tmp_path):
+    found = px.summarize(small, "slowdown", "batch", ["mean", "argmax"])
+    px.save(found, tmp_path / "found.nc")
+    with px.load(tmp_path / "found.nc") as again:
+        np.testing.assert_array_equal(again.slowdown_mean, found.slowdown_mean)
+
+
 def test_what_is_no_cube_is_refused(cube, tmp_path):
     with pytest.raises(px.InputError, match="does not exist"):
         px.load(tmp_path / "none.nc")
@@ -75,7 +82,7 @@ def test_what_is_no_cube_is_refused(cube, tmp_path):
     with pytest.raises(px.InputError, match="cannot be read as NetCDF"):
         px.load(tmp_path / "text.nc")
     xr.Dataset({"a": 1}).to_netcdf(tmp_path / "other.nc")
-    with pytest.raises(px.InputError, match="holds no metric"):
+    with pytest.raises(px.InputError, match="is none of prophet_xr"):
         px.load(tmp_path / "other.nc")
     px.save(cube, tmp_path / "cube.nc")
     whole = (tmp_path / "cube.nc").read_bytes()

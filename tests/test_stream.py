@@ -69,7 +69,7 @@ def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
     px.sweep_to(data, path, METRICS, progress=False).close()
     monkeypatch.setattr(stream, "_run", None)
     px.sweep_to(data, path, METRICS, progress=False).close()
-    with pytest.raises(InputError, match="another cube"):
+    with pytest.raises(InputError, match="a cube of other inputs"):
         px.sweep_to(data, path, METRICS[:1], progress=False)
 
 
@@ -107,15 +107,53 @@ def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
     assert len(seen) == total - 5
 
 
-def test_what_is_left_of_another_cube_is_not_used(data, tmp_path, monkeypatch):
+def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     with monkeypatch.context() as patch:
         patch.setattr(stream, "_swap", lambda new, target: sys.exit(1))
         with pytest.raises(SystemExit):
             px.sweep_to(data, path, METRICS, progress=False)
     other = data.assign(software_floor=0.005)
-    with px.sweep_to(other, path, METRICS, progress=False) as found:
-        same(found, px.sweep(other, METRICS))
+    with pytest.raises(InputError, match="slabs of another cube"):
+        px.sweep_to(other, path, METRICS, progress=False)
+    with px.sweep_to(data, path, METRICS, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+
+
+def test_two_writers_of_a_cube_do_not_mix(data, tmp_path):
+    path = tmp_path / "cube.zarr"
+    job = jobs.planned_job(data, path, METRICS, "float64", None, stream.SLAB)
+    with stream._alone(job), pytest.raises(InputError, match="written by another process"):
+        px.sweep_to(data, path, METRICS, progress=False)
+    px.sweep_to(data, path, METRICS, progress=False).close()
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_inputs_in_chunks_are_written_too(data, tmp_path, suffix):
+    path = tmp_path / f"cube{suffix}"
+    lazy = data.chunk(model=1)
+    with px.sweep_to(lazy, path, METRICS, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+
+
+def test_a_kill_between_two_names_leaves_nothing_in_the_way(data, tmp_path):
+    path = tmp_path / "cube.zarr"
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    (tmp_path / ".cube.zarr.old" / "c").mkdir(parents=True)
+    wide = px.inputs(model=[*MODELS, "grok-1-314b"], gpu=["A100-80GB", "H200"], **AXES)
+    px.extend(path, wide, progress=False).close()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_grown_cube_keeps_its_type(data, tmp_path):
+    path = tmp_path / "cube.zarr"
+    px.sweep_to(data, path, METRICS, dtype="float32", progress=False).close()
+    wide = px.inputs(model=[*MODELS, "grok-1-314b"], gpu=["A100-80GB", "H200"], **AXES)
+    with px.extend(path, wide, progress=False) as found:
+        assert {found[n].dtype for n in METRICS if n not in ("fits", "max_context")} == {
+            np.dtype("float32")
+        }
+        same(found, px.sweep(wide, METRICS, dtype="float32"))
 
 
 KILLED = """
@@ -220,6 +258,15 @@ def test_a_cube_of_other_inputs_is_not_extended(data, tmp_path):
     other = data.assign(memory_rate=data.memory_rate * 2)
     with pytest.raises(InputError, match="memory_rate differs"):
         px.extend(path, other, progress=False)
+    with pytest.raises(InputError, match="dedup_exponent is no dim of"):
+        px.extend(
+            path,
+            px.inputs(model=MODELS, gpu=["A100-80GB", "H200"], **AXES, dedup_exponent=[0.9, 1.0]),
+            progress=False,
+        )
+    px.save(px.sweep(data, METRICS), tmp_path / "cube.nc")
+    with pytest.raises(InputError, match=r"is no cube of px\.sweep_to"):
+        px.extend(tmp_path / "cube.nc", data, progress=False)
 
 
 def test_bad_targets_are_refused(data, tmp_path):

@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.checks import enough_memory
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, number
 from prophet_xr.grid import chosen
-from prophet_xr.queries.names import dims_of, flag, label, listed, result
+from prophet_xr.queries.names import dims_of, flag, label, result, single
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import planned
 
@@ -36,14 +36,16 @@ def solve(
         The dim to search, in the order of its labels.
     method
         ``"linear"`` interpolates between the two neighbours (the default along numbers, which
-        must rise or fall), ``"label"`` takes the first label beyond (the default along labels).
+        must rise or fall), ``"label"`` takes the first label that reaches it (the default along
+        labels).
     where
         A flag, such as ``fits``: only cells where it is true count.
 
     Returns
     -------
     xr.Dataset
-        ``{along}``: the first crossing, NaN or an empty text where there is none;
+        ``{along}``: where the target is first reached, from below or from above; NaN or an empty
+        text where it never is, or where the line begins with it;
         ``crossings``: how many there are; ``cells``: how many hold a number; ``above``: how many
         of them are at or above the target, which tells on which side a line without crossing is.
         A gap in the numbers is never bridged.
@@ -61,14 +63,14 @@ def solve(
     >>> round(float(found.batch.sel(policy="prophet")), 2)
     3.25
     """
-    (name,), (dim,) = chosen(listed(metric), data), dims_of(data, along)
+    (name,), (dim,) = chosen(single(metric), data), dims_of(data, single(along))
     flag(where)
     values = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
     method = method or ("linear" if values.dtype.kind in "iuf" else "label")
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected 'linear' or 'label'")
-    if not np.isfinite(target):
-        raise InputError(f"target={target!r}; expected a finite number in {QUANTITIES[name].units}")
+    words = f"a finite number in {QUANTITIES[name].units}"
+    number("target", target, -np.inf, np.inf, words)
     if method == "linear":
         _ordered(dim, values)
     plan = planned(data, [name], [dim], where)
@@ -81,8 +83,8 @@ def solve(
     place, found = np.full(shape, np.nan), np.zeros((3, *shape), np.int64)
     for slab in plan.slabs([dim], [(*kept, dim)]):
         cells = plan.cells(slab, [name], where)[name]
-        single = [d for d in cells.dims if d not in (*kept, dim)]
-        line = cells.squeeze(single).transpose(*kept, dim).values
+        alone = [d for d in cells.dims if d not in (*kept, dim)]
+        line = cells.squeeze(alone).transpose(*kept, dim).values
         at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
         place[at], found[:, *at] = _crossings(line, target, values if method == "linear" else None)
     if method == "label":
@@ -112,17 +114,20 @@ def _crossings(
     line: np.ndarray, target: float, values: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """First crossing along the last axis, and (crossings, cells, above)."""
-    good, over = line == line, line >= target
-    crossed = (over[..., 1:] != over[..., :-1]) & good[..., 1:] & good[..., :-1]
-    number = crossed.sum(-1)
-    counts = np.stack([number, good.sum(-1), over.sum(-1)])
+    good, over, under = line == line, line >= target, line <= target
+    before, after = slice(None, -1), slice(1, None)
+    rising = ~over[..., before] & over[..., after] & good[..., before]
+    falling = ~under[..., before] & under[..., after] & good[..., before]
+    crossed = rising | falling
+    count = crossed.sum(-1)
+    counts = np.stack([count, good.sum(-1), over.sum(-1)])
     if line.shape[-1] == 1:
-        return np.full(number.shape, np.nan), counts
+        return np.full(count.shape, np.nan), counts
     left = crossed.argmax(-1)
     if values is None:
-        return np.where(number > 0, left + 1.0, np.nan), counts
+        return np.where(count > 0, left + 1.0, np.nan), counts
     low, high = (np.take_along_axis(line, i[..., None], -1)[..., 0] for i in (left, left + 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(np.isinf(low), 1.0, (target - low) / (high - low))
     place = values[left] + share * (values[left + 1] - values[left])
-    return np.where(number > 0, place, np.nan), counts
+    return np.where(count > 0, place, np.nan), counts

@@ -64,7 +64,7 @@ def frontier(
     >>> sorted(set(front.policy.values.tolist()))
     ['baseline', 'prophet']
     """
-    up, down = (chosen(listed(names), data) for names in (maximise, minimise))
+    up, down = (chosen(n, data) if n else [] for n in map(listed, (maximise, minimise)))
     keep = dims_of(data, keep)
     objectives = [*up, *down]
     if not objectives or len(set(objectives)) < len(objectives):

@@ -14,7 +14,18 @@ Names = str | Iterable[str]
 
 def listed(values: Names) -> list[str]:
     """One name or several as a list."""
-    return [values] if isinstance(values, str) else list(values)
+    if isinstance(values, str):
+        return [values]
+    if not isinstance(values, Iterable):
+        raise InputError(f"{values!r} is no name; expected one, or a list of them")
+    return list(values)
+
+
+def single(values: object) -> list[str]:
+    """Take one name."""
+    if not isinstance(values, str):
+        raise InputError(f"{values!r} is not one name; expected text")
+    return [values]
 
 
 def dims_of(data: xr.Dataset, names: Names) -> list[str]:

@@ -1,9 +1,13 @@
 """What `prophet_xr.pareto` does, compiled: for many rows."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
-from numba import njit
 
 from prophet_xr.engine import cores, share
+from prophet_xr.fuse import CACHED, HEADER, function
+from prophet_xr.loading import compiled
 
 WINDOW = 256  # rows that others are compared with
 
@@ -22,7 +26,7 @@ def candidates(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
         window = np.empty((WINDOW, len(costs)))
         window[: len(few)] = few
         jobs.append((costs, window, len(few), parts[part], parts[part + 1], kept, counts, part))
-    share(_screen, jobs)
+    share(_compiled(*jobs[0]), jobs)
     return np.concatenate([kept[a : a + n] for a, n in zip(parts, counts.tolist(), strict=False)])
 
 
@@ -31,11 +35,20 @@ def front(costs: np.ndarray) -> np.ndarray:
     order = np.lexsort(costs.T[::-1])  # in which no later row beats an earlier one
     kept, counts = np.empty(len(costs), np.int64), np.zeros(1, np.int64)
     window = np.empty_like(costs)
-    _screen(costs[order].T.copy(), window, 0, 0, len(costs), kept, counts, 0)
+    job = (costs[order].T.copy(), window, 0, 0, len(costs), kept, counts, 0)
+    _compiled(*job)(*job)
     return order[kept[: counts[0]]]
 
 
-@njit(cache=True, nogil=True)
+def _compiled(*job: Any) -> Any:
+    return compiled(_text(), job)
+
+
+@cache
+def _text() -> str:
+    return HEADER + function(_screen, "fill", CACHED)
+
+
 def _screen(costs, window, known, first, last, kept, counts, part):
     """Write the rows from first to last that no row of the window equals or beats.
 

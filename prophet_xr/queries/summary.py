@@ -71,12 +71,17 @@ def summarize(
     1
     """
     wanted, over, stats = chosen(listed(metrics), data), dims_of(data, over), listed(stats)
+    if not stats:
+        raise InputError("stats=[] is empty; expected at least one of " + ", ".join(STATS))
     for stat in stats:
         if stat not in STATS:
             raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")
-    shares = np.asarray(quantiles, np.float64)
-    if shares.ndim != 1 or not ((shares >= 0) & (shares <= 1)).all():
+    shares = np.asarray(quantiles)
+    numeric = shares.dtype.kind in "iuf" and shares.ndim == 1
+    if not numeric or not ((shares >= 0) & (shares <= 1)).all():
         raise InputError(f"quantiles={quantiles!r}; expected a list of numbers from 0 to 1")
+    if "quantile" in stats and "quantile" in data.dims:
+        raise InputError("'quantile' is a dim of the inputs; expected another name for it")
     flag(where)
     made: dict[str, tuple] = {}
     if set(stats) - {"quantile"}:

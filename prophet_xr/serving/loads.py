@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, number, whole
 from prophet_xr.serving.distributions import Quantile, fixed, gamma
 
 LARGEST = 10**9  # tokens of one request
@@ -137,12 +137,9 @@ def synthetic(
     InputError
         For a count, rate or distribution that cannot be.
     """
-    if not 0 < count <= MOST or count != int(count):
-        raise InputError(f"count={count!r}; expected a whole number of requests, 1 to {MOST:,}")
-    if not 1e-6 <= rate <= 1e6:
-        raise InputError(f"rate={rate!r}; expected 1e-06 to 1e+06 requests per second")
-    if not 0 <= seed < 2**63 or seed != int(seed):
-        raise InputError(f"seed={seed!r}; expected a whole number from 0")
+    whole("count", count, 1, MOST, f"a whole number of requests, 1 to {MOST:,}")
+    number("rate", rate, 1e-6, 1e6, "1e-06 to 1e+06 requests per second")
+    whole("seed", seed, 0, 2**63 - 1, "a whole number from 0")
     streams = [np.random.default_rng([int(seed), n]).random(int(count)) for n in range(3)]
     between = (gaps or gamma(1.0))(streams[0])[:-1] / rate
     lengths = [_tokens(q, u) for q, u in zip((prompt, output), streams[1:], strict=True)]
@@ -151,5 +148,8 @@ def synthetic(
 
 
 def _tokens(quantile: int | Quantile, shares: np.ndarray) -> np.ndarray:
-    values = quantile(shares) if callable(quantile) else fixed(quantile)(shares)
+    if not callable(quantile):
+        number("length", quantile, 1, LARGEST, f"1 to {LARGEST:,} tokens")
+        quantile = fixed(quantile)
+    values = quantile(shares)
     return np.clip(np.rint(values), 1, LARGEST).astype(np.int64)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from prophet_xr.engine import cores
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, whole
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import LABELLED, QUANTITIES
 from prophet_xr.serving import ledger
@@ -98,7 +99,8 @@ def simulate(
     data degree x the stages too short.
     """
     shares = objectives(ttft, tpot, quantiles)
-    if time_bins < 2 or time_bins % 2:
+    whole("time_bins", time_bins, 2, 2**20, "an even number, at least 2")
+    if time_bins % 2:
         raise InputError(f"time_bins={time_bins!r}; expected an even number, at least 2")
 
     def outcome(service: Service, requests: Requests) -> dict[str, Any]:
@@ -174,7 +176,7 @@ def _requests(load: xr.Dataset) -> Requests:
 def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarray:
     """Check objectives; the quantiles as an array."""
     for name, value in (("ttft", ttft), ("tpot", tpot)):
-        if not value > 0:
+        if not isinstance(value, Real) or not value > 0:
             raise InputError(f"{name}={value!r}; expected seconds above 0")
     shares = np.atleast_1d(np.asarray(quantiles, float))
     if shares.ndim != 1 or not shares.size or not ((shares >= 0) & (shares <= 1)).all():
