@@ -49,14 +49,24 @@ def quantity(name: str, value: float) -> pint.Quantity:
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
 def test_formula_yields_its_declared_units(q, monkeypatch):
     # math.floor refuses a quantity with units; the identity keeps the units and loses nothing else
-    monkeypatch.setattr(memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan))
+    monkeypatch.setattr(
+        memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan, inf=math.inf)
+    )
     monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
     for module, name, unit in CONSTANTS:
         monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
-    large = {"kv_budget", "baseline_kv_budget", "memory_budget"}  # the branch that has units
-    arguments = [quantity(of(n), 1e6 if n in large else 1.0) for n in q.inputs]
-    result = q.formula(*arguments)
-    if q.dtype == "bool" or q.flags:
-        assert int(result) in range(max(len(q.flags), 2))
-    else:
-        assert quantity(q.name, 1.0).is_compatible_with(UNITS.Quantity(result).units), result
+    plain = [n for n in q.inputs if not QUANTITIES[of(n)].flags]
+    numbers = [{}, *({n: value} for n in plain for value in (0.0, 0.5, 7.0, 1e6))]
+    for other in numbers:  # so that every branch is taken
+        arguments = [quantity(of(n), other.get(n, 1.0)) for n in q.inputs]
+        try:
+            result = q.formula(*arguments)
+        except (ZeroDivisionError, OverflowError):  # of numbers that no model has
+            assert other
+            continue
+        if q.dtype == "bool" or q.flags:
+            assert int(result) in range(max(len(q.flags), 2))
+            continue
+        found = UNITS.Quantity(result)
+        if found.magnitude and not math.isnan(found.magnitude):  # these have any unit
+            assert quantity(q.name, 1.0).is_compatible_with(found.units), (other, result)

@@ -74,6 +74,7 @@ def test_the_cache_law_is_above_other_caches_but_near():
     errors = routing.other_caches().law
     assert errors.min() > -1
     assert errors.median() <= 3
+    assert errors.max() <= 15
 
 
 # --- Engines ---------------------------------------------------------------------------------
@@ -82,14 +83,14 @@ def test_the_cache_law_is_above_other_caches_but_near():
 def test_bulk_copies_follow_the_bytes(fetched):
     bulk = fetched[fetched.kind == "bulk"]
     assert len(bulk) == 8
-    assert (bulk.ratio - 1).abs().median() <= 0.15
+    assert (bulk.ratio - 1).abs().median() <= 0.1
     assert offload.factor(bulk.ratio).max() <= 1.3
 
 
 def test_every_engine_is_within_a_factor_once_its_class_is_known(fetched):
     assert len(fetched) == 20
     off = offload.factor(fetched.ratio)
-    assert off.median() <= 1.5
+    assert off.median() <= 1.1
     assert off.groupby(fetched.kind).median().max() <= 1.15
     assert off.max() <= 1.5
 
@@ -110,7 +111,7 @@ def test_the_constants_of_a_class_are_felt(fetched):
 def test_misses_computed_on_the_host():
     frame = offload.computed()
     assert len(frame) == 6
-    assert (frame.ratio - 1).abs().median() <= 0.15
+    assert (frame.ratio - 1).abs().median() <= 0.1
 
 
 def test_a_bulk_row_by_hand(fetched):

@@ -146,7 +146,7 @@ def most_blocks(pages, taken, groups):
     """Blocks for which ``groups`` pages each, beside those taken, are there."""
     if taken > pages:
         return 0.0
-    return math.floor((pages - taken) / groups) if groups > 0 else 1.0 * UNBOUNDED
+    return math.floor((pages - taken) / groups) if groups > 0 else math.inf
 
 
 @metric("1")
@@ -164,7 +164,7 @@ def longest_blocks(
     Inverts sequence_pages: it is the least of four lines, with windows and state full or not.
     """
     if not pool_pages >= 0:
-        return 1.0 * UNBOUNDED
+        return math.inf
     pages = math.floor(pool_pages / rank_batch) - short_groups
     windows, states = short_groups * window_blocks, state_groups * state_copies
     return max(
@@ -200,7 +200,7 @@ def max_context(
     """
     if block_size > TOKEN and kv_budget > 0:
         tokens = longest_blocks * page_tokens
-        return math.floor(tokens) if tokens < UNBOUNDED * TOKEN else UNBOUNDED
+        return math.floor(tokens) if tokens < UNBOUNDED else UNBOUNDED
     taken = rank_state_size + kv_cross * kv_element_size * encoder_context
     room = (kv_budget + table_memory) / rank_batch - taken
     table = max_sequences * slot_width / rank_batch
