@@ -350,7 +350,7 @@ def stores(
             )
     new = {n: own for n, own in like.items() if n not in reused}
     enough_memory(size_of(new) + size_of(todo.between(sizes, next(todo.parts(sizes)))))
-    return {n: reused[n] if n in reused else np.empty(*own) for n, own in like.items()}
+    return {n: reused[n] if n in reused else scratch.aligned(*own) for n, own in like.items()}
 
 
 def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:

@@ -14,11 +14,23 @@ Shape = tuple[tuple[int, ...], np.dtype]
 _spare: list[np.ndarray] = []
 
 
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Take new memory that begins with a cache line: no vector of a row then lies across two."""
+    size = prod(shape) * dtype.itemsize
+    block = np.empty(size + ALIGNED, np.uint8)
+    start = -block.ctypes.data % ALIGNED
+    return block[start : start + size].view(dtype).reshape(shape)
+
+
+def _block(size: int) -> np.ndarray:
+    return aligned((size,), np.dtype(np.uint8))
+
+
 class Memory:
     """One block of memory, from which all arrays of a slab are taken."""
 
     def __init__(self) -> None:
-        self._use(np.empty(0, np.uint8))
+        self._use(_block(0))
 
     def _use(self, block: np.ndarray) -> None:
         self._block = block
@@ -31,13 +43,13 @@ class Memory:
         try:
             self._use(_spare.pop())
         except IndexError:  # the first call, or another thread has it
-            self._use(np.empty(LIMIT, np.uint8))
+            self._use(_block(LIMIT))
         try:
             yield
         finally:
             if self._block.size <= LIMIT:
                 _spare[:] = [self._block]
-            self._use(np.empty(0, np.uint8))
+            self._use(_block(0))
 
     def arrays(self, wanted: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         """Arrays of the shapes and dtypes that are wanted.
@@ -54,7 +66,7 @@ class Memory:
             places[name] = slice(end, end + prod(shape) * dtype.itemsize)
             end = -(-places[name].stop // ALIGNED) * ALIGNED
         if self._block.size < end:
-            self._block = np.empty(end, np.uint8)
+            self._block = _block(end)
         return {
             name: self._block[places[name]].view(dtype).reshape(shape)
             for name, (shape, dtype) in wanted.items()
