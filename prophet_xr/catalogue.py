@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -107,10 +107,10 @@ def add(
     data = {
         "name": row["name"].item(),
         "like": like,
-        "config": json.loads(Path(config).read_text()),
+        "config": importer.load(config),
     }
     with replacing(target) as draft:
-        draft.write_text(json.dumps(data, indent=1))
+        draft.write_text(json.dumps(data), encoding="utf-8")
     return row
 
 
@@ -180,7 +180,7 @@ def rows(
     if not extra:
         return table
     rest = table.drop_sel({MODEL: [name for name in extra if name in known]})
-    parts = [rest, *map(_plain, extra.values())]
+    parts = [rest, *(_plain(row, table.coords) for row in extra.values())]
     return xr.concat(parts, MODEL, coords="minimal", compat="override", join="outer")
 
 
@@ -192,9 +192,9 @@ def _plans(asked: Iterable[str]) -> xr.Dataset:
     return xr.Dataset(columns, coords={PLAN: labels})
 
 
-def _plain(row: xr.Dataset) -> xr.Dataset:
+def _plain(row: xr.Dataset, words: Container) -> xr.Dataset:
     """Numbers of a row, with the coordinates the catalogue gives its rows."""
     data = row[[q.name for q in fields(MODEL)]]
     texts = {"model_name": row["name"].item(), "stored_precision": row["stored_precision"].item()}
     one = data.drop_vars([n for n in data.coords if n != MODEL]).expand_dims(MODEL)
-    return one.assign_coords({k: (MODEL, [v]) for k, v in texts.items()})
+    return one.assign_coords({k: (MODEL, [v]) for k, v in texts.items() if k in words})

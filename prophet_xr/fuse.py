@@ -11,7 +11,7 @@ import inspect
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from prophet_xr import folding
@@ -207,9 +207,22 @@ def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[li
     return scratch, _loop("j", "n_row", lines)
 
 
+def _numbered(nest: Nest) -> Nest:
+    """Number the dims of a nest: their names are the user's, and never become part of a text."""
+    short = {d: d if d == POLICY else f"d{i}" for i, d in enumerate(nest.dims)} | {"": ""}
+
+    def of(dims: Dims) -> Dims:
+        return tuple(short[d] for d in dims)
+
+    reads = {n: of(dims) for n, dims in nest.reads.items()}
+    over, part = of(nest.over), short[nest.part]
+    return replace(nest, dims=of(nest.dims), row=of(nest.row), reads=reads, over=over, part=part)
+
+
 @lru_cache(1024)
 def source(nest: Nest) -> str:
     """Text of the module of a nest: the formulas, then ``fill``, the loops over all arrays."""
+    nest = _numbered(nest)
     cell, scratch, before, body = _row(nest)
     if nest.folds:
         own, lines = _accumulate(nest, cell)

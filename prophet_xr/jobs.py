@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import fuse
+from prophet_xr.checks import unique
 from prophet_xr.cutting import Dims, parts
 from prophet_xr.errors import InputError
 from prophet_xr.grid import real
@@ -116,10 +117,16 @@ def comparable(old: xr.Dataset, job: Job) -> None:
         if dim not in old.dims:
             raise InputError(f"{dim} is no dim of {job.target}; expected new labels along its dims")
     for dim in map(str, old.dims):
+        unique(dim, old[dim].values)
         known = data[dim].values.tolist() if dim in data.dims else []
         lost = [v for v in old[dim].values.tolist() if v not in known]
         if lost:
             raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
+    for name in job.names:
+        if set(old[name].dims) != set(job.dims[name]):
+            raise InputError(
+                f"{name} of {job.target} has dims {old[name].dims}; expected {job.dims[name]}"
+            )
     for name in (n for n in job.plan.arrays if n in old.variables):
         here = data[name].sel({d: old[d].values for d in old[name].dims if d in data[name].dims})
         if here.dims != old[name].dims or not np.array_equal(here.values, old[name].values):

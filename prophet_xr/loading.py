@@ -27,23 +27,37 @@ def cache_dir() -> Path:
 def compiled(text: str, arguments: Iterable[object]) -> Any:
     """Return ``fill`` of a generated module, compiled for the types of its arguments.
 
-    What an earlier run left in the cache directory is used; what cannot be read is made anew.
+    What an earlier run left in the cache directory is used; what cannot be read is made anew, and
+    where the directory is full it is kept in memory.
     """
     fill = _fill(text)
     if not fill.signatures:
-        from numba import typeof
-
-        types = tuple(map(typeof, arguments))
         try:
-            fill.compile(types)
-        except Exception as problem:  # a damaged file: of pickles anything may be raised
-            if not _kept(fill.__module__):
-                raise
-            log.warning("cache of loop nest %s: %r; compiling it anew", fill.__module__, problem)
-            _forget(fill.__module__)
-            fill = _fill(text)
-            fill.compile(types)
+            sound(fill, arguments)
+        except OSError as problem:
+            log.warning("cache directory %s: %s; keeping nests in memory", folder(), problem)
+            fill = _in_memory(text)
     return fill
+
+
+def sound(function: Any, arguments: Iterable[object]) -> None:
+    """Compile a function that numba keeps on disk; anew if what it kept is damaged."""
+    from numba import typeof
+
+    types = tuple(map(typeof, arguments))
+    try:
+        function.compile(types)
+    except OSError:
+        raise
+    except Exception as problem:  # of damaged pickles anything may be raised
+        name = Path(function.py_func.__code__.co_filename).stem
+        kept = list(Path(function.stats.cache_path).glob(f"{name}.*.nb[ci]"))
+        if not kept:
+            raise
+        log.warning("cache of %s: %r; compiling it anew", name, problem)
+        for file in kept:
+            file.unlink(missing_ok=True)
+        function.compile(types)
 
 
 @cache
@@ -53,30 +67,36 @@ def _fill(text: str) -> Any:
     It is named by the hash of its own text, so numba's disk cache of it can never be stale.
     """
     name = "nest_" + hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = _written(name, text)
-    if not _kept(name):
+    try:
+        path = _written(name, text)
+    except OSError as problem:
+        log.warning("cache directory %s: %s; keeping nests in memory", folder(), problem)
+        return _in_memory(text)
+    if not list(folder().glob(f"__pycache__/{name}.*.nbi")):
         log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
     return _imported(name, path).fill
 
 
+@cache
+def _in_memory(text: str) -> Any:
+    """Make a module without a file."""
+    module = ModuleType("nest")
+    exec(compile(text.replace("cache=True, ", ""), "nest", "exec"), module.__dict__)
+    return module.fill
+
+
 def _written(name: str, text: str) -> Path:
     """Write a module, unless it is there."""
-    path = _folder(cache_dir()) / f"{name}.py"
-    if not path.exists() or path.read_text() != text:
+    path = folder() / f"{name}.py"
+    if not path.exists() or path.read_bytes() != text.encode():
         with replacing(path) as draft:  # a concurrent first run sees no half-written module
             draft.write_text(text)
     return path
 
 
-def _kept(name: str) -> list[Path]:
-    """Files that numba keeps of a module."""
-    return list(_folder(cache_dir()).glob(f"__pycache__/{name}.*.nb[ci]"))
-
-
-def _forget(name: str) -> None:
-    for file in _kept(name):
-        file.unlink(missing_ok=True)
-    _fill.cache_clear()
+def folder() -> Path:
+    """Directory in which compiled code is kept."""
+    return _folder(cache_dir())
 
 
 @cache

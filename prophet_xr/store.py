@@ -44,7 +44,7 @@ def load(path: str | Path) -> xr.Dataset:
     options = {"consolidated": False} if zarr else None
     try:
         cube = xr.open_dataset(source, engine=engine, chunks=None, backend_kwargs=options)
-    except (OSError, ValueError, KeyError) as problem:
+    except Exception as problem:  # whatever a library makes of a damaged file
         raise InputError(f"cube {source} cannot be read as {title}: {problem}") from None
     if "specs_digest" not in cube.attrs:
         cube.close()

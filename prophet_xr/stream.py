@@ -75,6 +75,8 @@ def sweep_to(
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
+            if _lines(job.folder / "journal")[:1] == [job.digest.encode()]:
+                shutil.rmtree(job.folder)  # a run was killed when all was done but this
             return cube
         raise InputError(
             f"{target} holds a cube of other inputs, metrics, dtype or compression; expected "
@@ -155,6 +157,8 @@ def _run(job: Job, progress: bool, old: xr.Dataset | None = None) -> None:
 @contextmanager
 def _alone(job: Job) -> Iterator[None]:
     """Refuse a cube that another process writes; a lock goes with the process that holds it."""
+    if job.folder.is_symlink() or (job.folder.exists() and not job.folder.is_dir()):
+        raise InputError(f"{job.folder} is in the way; expected to make that folder: remove it")
     job.folder.mkdir(parents=True, exist_ok=True)
     path = job.folder / "lock"
     with path.open("w") as lock:
@@ -191,18 +195,27 @@ def _room(job: Job) -> Iterator[None]:
 def _begun(job: Job) -> set[int]:
     """Slabs that an earlier run of the same cube finished."""
     journal = job.folder / "journal"
-    lines = journal.read_text().split("\n") if journal.exists() else []
-    if lines and lines[0] != job.digest:
+    first, *lines = _lines(journal) or [b""]
+    if first and first != job.digest.encode():
         raise InputError(
-            f"{job.folder} holds {len(lines) - 2} slabs of another cube that is not whole; "
+            f"{job.folder} holds {len(lines)} slabs of another cube that is not whole; "
             f"expected the call that began it, or to remove the folder"
         )
-    if not lines:
+    made = all((job.folder / STORE / n / "zarr.json").exists() for n in job.names)
+    if not first or not made:
         _empty(job)
-        with replacing(journal) as draft:
-            draft.write_text(f"{job.digest}\n")
-        return set()
-    return {int(line) for line in lines[1:-1]}  # behind the last newline may be half a number
+        lines = []
+    most = len(job.slabs())
+    if not all(line.isdigit() and int(line) < most for line in lines):
+        raise InputError(f"{journal} is damaged; expected numbers of slabs: remove {job.folder}")
+    with replacing(journal) as draft:  # without half a number that a killed run may have left
+        draft.write_bytes(b"".join(line + b"\n" for line in (job.digest.encode(), *lines)))
+    return {int(line) for line in lines}
+
+
+def _lines(file: Path) -> list[bytes]:
+    """Lines of a file that are whole."""
+    return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
 
 
 def _empty(job: Job) -> None:

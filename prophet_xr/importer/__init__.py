@@ -132,7 +132,10 @@ def parameters(found: Mapping[str, tuple[Count, str]]) -> int:
 
 def _named(data: Mapping, family: str) -> str:
     path = data.get("_name_or_path")
-    return path.rstrip("/").rsplit("/", 1)[-1][:80] if isinstance(path, str) and path else family
+    if not isinstance(path, str):
+        return family
+    last = path.rstrip("/").rsplit("/", 1)[-1][:80]
+    return "".join(c for c in last if c.isprintable()) or family
 
 
 def _check(c: Config, found: Mapping[str, tuple[Count, str]]) -> None:

@@ -38,6 +38,8 @@ def load(source: object) -> Mapping:
         raise SpecError(f"config: got {shown(source)}; expected a path or a mapping")
     try:
         size = Path(source).stat().st_size
+        if not Path(source).is_file():  # a pipe would be waited for, a device never ends
+            raise SpecError(f"config {source}: cannot be read: it is no plain file")
         if size > MOST_BYTES:
             raise SpecError(f"config {source}: {size:,} bytes; expected at most {MOST_BYTES:,}")
         data = json.loads(Path(source).read_bytes())

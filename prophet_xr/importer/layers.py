@@ -31,7 +31,7 @@ def everywhere(c: Config) -> list[int]:
 def sparse_step(c: Config) -> list[int]:
     """Every decoder_sparse_step-th layer, but those of mlp_only_layers."""
     step = c.whole("decoder_sparse_step")
-    dense = c.listed("mlp_only_layers") or []
+    dense = set(c.listed("mlp_only_layers") or [])
     return [i for i in range(c.layers) if (i + 1) % step == 0 and i not in dense]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-from prophet_xr.importer.config import ABSENT, Config, peek
+from prophet_xr.importer.config import ABSENT, Config, peek, shown
 from prophet_xr.importer.counts import NOTHING, Count, plain, times, total
 from prophet_xr.importer.families import EVERY
 from prophet_xr.importer.family import Family
@@ -178,4 +178,6 @@ def fields(c: Config) -> dict[str, tuple[Count, str]]:
 def notes(c: Config, data: Mapping) -> str:
     """What the row leaves out of the checkpoint, by its text model or by all of its config."""
     asked = [(peek({**data, **c.data}, key), text) for key, text in c.family.notes]
-    return " ".join(text.format(value) for value, text in asked if value not in (ABSENT, None, 0))
+    return " ".join(
+        text.format(shown(value)) for value, text in asked if value not in (ABSENT, None, 0)
+    )

@@ -21,10 +21,11 @@ batch, one more sequence takes blocks and makes the budget smaller.
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from prophet_xr.loading import sound
 from prophet_xr.serving import clock, events, ledger
 from prophet_xr.serving.clock import step_duration
 from prophet_xr.serving.compiled import kept, part, whole
@@ -278,7 +279,7 @@ def _serve(state, service, requests, work):
         _settle(state, service, requests, work)
 
 
-def _compiled() -> Callable:
+def _compiled() -> Any:
     """Compile `_serve`, or take it from numba's cache.
 
     The cache knows the file of the function it keeps and not the files of those it calls, so their
@@ -303,5 +304,7 @@ def serve(service: Service, requests: Requests, bins: int = 512) -> tuple[np.rec
     state = np.zeros(1, STATE).view(np.recarray)[0]
     state.began = state.now = state.ended = requests.arrival[0]
     state.width, state.partial, state.free = NARROW, NONE, service.max_sequences
+    if not RUN.signatures:
+        sound(RUN, (state, service, requests, made))
     RUN(state, service, requests, made)
     return state, made

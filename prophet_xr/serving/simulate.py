@@ -245,7 +245,7 @@ def _rates(state: Any, requests: Requests, work: Work) -> dict[str, Any]:
             "wait_mean": np.divide(state.waited, state.finished),
             "queue_mean": np.divide(state.queued, duration),
             "in_system_mean": np.divide(state.queued + work.batch_time @ batch, duration),
-            "batch_share": work.batch_time / work.batch_time.sum(),
+            "batch_share": np.nan_to_num(work.batch_time / work.batch_time.sum()),
             "batch_mean": np.divide(work.batch_time @ batch, busy),
         }
 
