@@ -32,23 +32,21 @@ def compiled(text: str, arguments: Iterable[object]) -> Any:
     """
     fill = _fill(text)
     if not fill.signatures:
-        try:
-            sound(fill, arguments)
-        except OSError as problem:
-            log.warning("cache directory %s: %s; keeping nests in memory", folder(), problem)
-            fill = _in_memory(text)
+        sound(fill, arguments)
     return fill
 
 
 def sound(function: Any, arguments: Iterable[object]) -> None:
-    """Compile a function that numba keeps on disk; anew if what it kept is damaged."""
+    """Compile a function that numba keeps on disk, if it can; anew if what it kept is damaged."""
     from numba import typeof
 
     types = tuple(map(typeof, arguments))
     try:
         function.compile(types)
-    except OSError:
-        raise
+    except OSError as problem:
+        if not function.signatures:
+            raise
+        _unkept(str(problem))
     except Exception as problem:  # of damaged pickles anything may be raised
         name = Path(function.py_func.__code__.co_filename).stem
         kept = list(Path(function.stats.cache_path).glob(f"{name}.*.nb[ci]"))
@@ -70,7 +68,7 @@ def _fill(text: str) -> Any:
     try:
         path = _written(name, text)
     except OSError as problem:
-        log.warning("cache directory %s: %s; keeping nests in memory", folder(), problem)
+        _unkept(str(problem))
         return _in_memory(text)
     if not list(folder().glob(f"__pycache__/{name}.*.nbi")):
         log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
@@ -78,6 +76,11 @@ def _fill(text: str) -> Any:
 
 
 @cache
+def _unkept(problem: str) -> None:
+    """Say once that nothing can be written."""
+    log.warning("cache directory %s: %s; compiled code is kept in memory", folder(), problem)
+
+
 def _in_memory(text: str) -> Any:
     """Make a module without a file."""
     module = ModuleType("nest")

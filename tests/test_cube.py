@@ -81,6 +81,22 @@ def _planned(data, wanted, dtype):
     return plan, frozenset(wanted), tuple((d, data.sizes[d]) for d in order)
 
 
+EVIL = "x=__import__('os').system('touch was_run'), *y"
+
+
+@pytest.mark.parametrize("dim", ["row", "blocks", "block", "my dim", "d0", EVIL])
+def test_the_name_of_a_dim_is_only_a_name(dim, pieces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cubes = []
+    with pieces(row=6):
+        for name in (dim, "other"):
+            rates = xr.DataArray(np.linspace(1e10, 6e10, 50), dims=name)
+            data = grid.inputs(model="olmoe-1b-7b", gpu="H200", batch=[1, 2], host_link_rate=rates)
+            cubes.append(grid.sweep(data, ["step_time"]).step_time.values)
+    np.testing.assert_array_equal(*cubes)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
 def test_dims_are_the_union_of_what_the_formula_reads(q, random_inputs, compiled):
     read = {d for n in q.reads for d in (compiled if n in compiled else random_inputs)[n].dims}
@@ -224,6 +240,17 @@ def test_a_cache_that_cannot_be_written_is_said_once(tmp_path):
     assert run.returncode == 0
     assert out.startswith("[2.0")
     assert said.count("cache directory") == 1
+
+
+def test_a_full_cache_is_said_once(tmp_path, monkeypatch):
+    for most in (0, 3_000):  # B of a file: neither module nor machine code, then no machine code
+        cache = tmp_path / str(most)
+        limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+        command = [sys.executable, "-W", "error", "-c", limit + FIRST]
+        environment = {**os.environ, "PROPHET_XR_CACHE": str(cache)}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert run.stdout.startswith("[2.0")
+        assert run.stderr.count("cache directory") == 1
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path):

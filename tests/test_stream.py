@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,42 @@ def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
         same(found, px.sweep(data, METRICS))
     total = slabs_of(data, path)
     assert len(seen) == total - 5
+
+
+def test_half_a_number_in_the_journal_is_nothing(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    compute = stream._computed
+    for count in (5, 1):
+        left = iter(range(count))
+
+        def fails(job, slab, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return compute(job, slab)
+
+        monkeypatch.setattr(stream, "_computed", fails)
+        with pytest.raises(KeyboardInterrupt):
+            px.sweep_to(data, path, METRICS, progress=False)
+        with (tmp_path / ".cube.zarr.part" / "journal").open("a") as file:
+            file.write("1")  # killed while it wrote the number of slab 12 or later
+    monkeypatch.setattr(stream, "_computed", compute)
+    with px.sweep_to(data, path, METRICS, progress=False) as found:
+        same(found, px.sweep(data, METRICS))
+
+
+def test_a_broken_folder_names_the_remedy(data, tmp_path):
+    folder = tmp_path / ".cube.zarr.part"
+    job = jobs.planned_job(data, tmp_path / "cube.zarr", METRICS, "float64", None, stream.SLAB)
+    with stream._alone(job):
+        stream._begun(job)
+    for line in (b"no number\n", b"\xff\n", b"999999\n"):
+        (folder / "journal").write_bytes(job.digest.encode() + b"\n" + line)
+        with pytest.raises(InputError, match="remove"):
+            px.sweep_to(data, tmp_path / "cube.zarr", METRICS, progress=False)
+    shutil.rmtree(folder)
+    folder.touch()
+    with pytest.raises(InputError, match="is in the way"):
+        px.sweep_to(data, tmp_path / "cube.zarr", METRICS, progress=False)
 
 
 def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, monkeypatch):
