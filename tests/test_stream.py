@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
 def test_half_a_number_in_the_journal_is_nothing(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     compute = stream._computed
-    for count in (5, 1):
+    for count in (3, 1):
         left = iter(range(count))
 
         def fails(job, slab, left=left):
@@ -123,7 +123,7 @@ def test_half_a_number_in_the_journal_is_nothing(data, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             px.sweep_to(data, path, METRICS, progress=False)
         with (tmp_path / ".cube.zarr.part" / "journal").open("a") as file:
-            file.write("1")  # killed while it wrote the number of slab 12 or later
+            file.write("1")  # killed while it wrote the number of a slab
     monkeypatch.setattr(stream, "_computed", compute)
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
