@@ -195,8 +195,8 @@ def max_context(
 ):
     """Longest context every sequence can hold.
 
-    Inverts the piecewise KV line, with the token table that grows too, and floors; whole blocks
-    where the runtime has blocks; 0 where there is no room, 2**53 where nothing grows.
+    Inverts the piecewise KV line and floors; a token table that grows counts too, and where the
+    runtime has blocks whole ones do; 0 where there is no room, 2**53 where nothing grows.
     """
     if block_size > TOKEN and kv_budget > 0:
         tokens = longest_blocks * page_tokens
