@@ -75,6 +75,7 @@ def sweep_to(
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
+            _complete(job, target)
             if _lines(job.folder / "journal")[:1] == [job.digest.encode()]:
                 shutil.rmtree(job.folder)  # a run was killed when all was done but this
             return cube
@@ -118,6 +119,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         names = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         reals = {str(old[n].dtype) for n in names if QUANTITIES[n].dtype == "float64"}
         job = planned_job(data, target, names, reals.pop() if reals else "float64", level, SLAB)
+        _complete(job, target)
         if old.attrs.get(DIGEST) == job.digest:
             return load(target)
         comparable(old, job)
@@ -129,6 +131,19 @@ def _level(compression: object) -> int:
     if isinstance(compression, bool) or compression not in range(1, 10):
         raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
     return int(compression)  # pyright: ignore[reportArgumentType]
+
+
+def _complete(job: Job, target: Path) -> None:
+    """Raise InputError for a store that has lost chunks: they would read as what does not fit."""
+    import zarr
+
+    if target.suffix != ".zarr":
+        return
+    store = zarr.open_group(target, mode="r")
+    for name in job.names:
+        array = store.get(name)
+        if not isinstance(array, zarr.Array) or array.nchunks_initialized < array.nchunks:
+            raise InputError(f"{target} has lost chunks of {name}; expected all: sweep it anew")
 
 
 def _target(path: str | Path) -> Path:
@@ -257,7 +272,9 @@ def _fill(job: Job, finished: set[int], progress: bool, old: xr.Dataset | None) 
         unit_scale=True,
         disable=not progress,
     )
-    with bar, (job.folder / "journal").open("a") as journal:
+    # Every chunk is written, one of nothing but NaN too: one that is missing has been lost.
+    full = zarr.config.set({"array.write_empty_chunks": True})
+    with full, bar, (job.folder / "journal").open("a") as journal:
         for number, slab in enumerate(slabs):
             if number in finished:
                 continue

@@ -236,6 +236,30 @@ def test_every_rank_passes_whole_routers():
     assert eight > one / 8 + 7 / 8 * cube.router_parameters.item()
 
 
+@pytest.mark.parametrize(
+    ("model", "plan", "full"),
+    [
+        (
+            "minimax-text-01",
+            "tp8-pp8",
+            2 * 2 * 1 * 128 * 2 * 1,
+        ),  # layers 31 and 39 in a stage of 10
+        ("gpt-oss-20b", "tp1-pp8", 2 * 2 * 8 * 64 * 2),  # two of three layers
+        ("mixtral-8x7b", "tp1-pp2", 16 * 2 * 8 * 128 * 2),
+    ],
+)
+def test_the_fullest_stage_has_the_most_layers_that_keep_every_token(model, plan, full):
+    cube = sweep(model=model, gpu="H200", policy="baseline", plan=plan, runtime=["bare", "vllm"])
+    assert cube.kv_per_token.item() == full
+    # over all stages a step reads what all layers hold
+    whole = sweep(model=model, gpu="H200", policy="baseline", plan=plan.partition("-")[0])
+    parts = (cube, whole)
+    cached = [
+        (c.step_read - c.step_fixed_memory - c.step_expert_memory) / c.micro_share for c in parts
+    ]
+    np.testing.assert_allclose(cached[0], cached[1], rtol=1e-12)
+
+
 def test_pages_of_a_hybrid_model_by_hand():
     # Qwen3-Next on two H200: blocks of 544 tokens over 12 layers; 482 of them and 3 of state
     chosen = {"model": "qwen3-next-80b-a3b", "gpu": "H200", "policy": "baseline"}

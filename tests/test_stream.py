@@ -129,6 +129,15 @@ def test_half_a_number_in_the_journal_is_nothing(data, tmp_path, monkeypatch):
         same(found, px.sweep(data, METRICS))
 
 
+def test_a_lost_chunk_is_missed(data, tmp_path):
+    path = tmp_path / "cube.zarr"
+    px.sweep_to(data, path, METRICS, progress=False).close()
+    next(p for p in (path / "step_time" / "c").rglob("*") if p.is_file()).unlink()
+    for again in (px.sweep_to, lambda d, p, **kw: px.extend(p, d, progress=False)):
+        with pytest.raises(InputError, match="has lost chunks of step_time"):
+            again(data, path, metrics=METRICS, progress=False)
+
+
 def test_a_broken_folder_names_the_remedy(data, tmp_path):
     folder = tmp_path / ".cube.zarr.part"
     job = jobs.planned_job(data, tmp_path / "cube.zarr", METRICS, "float64", None, stream.SLAB)

@@ -4,46 +4,95 @@ from prophet_xr.registry import metric
 
 
 @metric("B / element")
-def kv_element_size(kv_width, kv_share, stage_share):
-    """Bytes on one GPU per KV element of a sequence.
+def kv_element_size(kv_width, kv_share):
+    """Bytes on one GPU per KV element of a layer.
 
-    width x share of the largest stage x share of the KV heads.
+    width x share of the KV heads.
     """
-    return kv_width * stage_share * kv_share
+    return kv_width * kv_share
+
+
+@metric("element / token")
+def stage_kv_full(kv_full, full_share):
+    """KV elements of the layers of a stage that keep every token.
+
+    Elements x share of those layers.
+    """
+    return kv_full * full_share
+
+
+@metric("element / token")
+def stage_kv_windowed(kv_windowed, windowed_share):
+    """KV elements of the sliding-window layers of a stage.
+
+    Elements x share of those layers.
+    """
+    return kv_windowed * windowed_share
+
+
+@metric("element / token")
+def stage_kv_cross(kv_cross, stage_share):
+    """KV elements per encoder token of a stage.
+
+    Elements x share of the layers.
+    """
+    return kv_cross * stage_share
 
 
 @metric("B")
-def rank_state_size(state_size, tensor_share, stage_share):
+def rank_state_size(state_size, tensor_share, state_share):
     """Constant state of one sequence on one GPU.
 
-    State x share of the layers x share of a layer.
+    State x share of those layers x share of a layer.
     """
-    return state_size * stage_share * tensor_share
+    return state_size * state_share * tensor_share
 
 
 @metric("B / token")
-def kv_per_token(kv_full, kv_element_size):
+def kv_per_token(stage_kv_full, kv_element_size):
     """KV cache of one more token of one sequence, on one GPU.
 
     The slope of the layers that keep every token; sliding windows and constant state add none.
     """
-    return kv_full * kv_element_size
+    return stage_kv_full * kv_element_size
+
+
+def held(batch, context, encoder_context, full, windowed, window, cross):
+    """KV elements of sequences at a context."""
+    return batch * (full * context + windowed * min(context, window) + cross * encoder_context)
 
 
 @metric("element")
 def kv_elements(rank_batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross):
-    """KV elements of a data rank's sequences at the context.
+    """KV elements of a data rank's sequences at the context, over all stages.
 
     B (full x context + windowed x min(context, window) + cross x encoder tokens).
     """
-    windowed = kv_windowed * min(context, kv_window)
-    return rank_batch * (kv_full * context + windowed + kv_cross * encoder_context)
+    return held(rank_batch, context, encoder_context, kv_full, kv_windowed, kv_window, kv_cross)
+
+
+@metric("element")
+def stage_kv_elements(
+    rank_batch,
+    context,
+    encoder_context,
+    stage_kv_full,
+    stage_kv_windowed,
+    kv_window,
+    stage_kv_cross,
+):
+    """KV elements of a data rank's sequences at the context, in the stage that has most.
+
+    As kv_elements, of the layers of the stage.
+    """
+    full, windowed, cross = stage_kv_full, stage_kv_windowed, stage_kv_cross
+    return held(rank_batch, context, encoder_context, full, windowed, kv_window, cross)
 
 
 @metric("B")
-def kv_memory(kv_elements, kv_element_size, rank_batch, rank_state_size):
+def kv_memory(stage_kv_elements, kv_element_size, rank_batch, rank_state_size):
     """KV cache and constant state of the batch at the context, on one GPU.
 
-    elements x bytes of one + B x state.
+    elements of a stage x bytes of one + B x state.
     """
-    return kv_elements * kv_element_size + rank_batch * rank_state_size
+    return stage_kv_elements * kv_element_size + rank_batch * rank_state_size

@@ -180,10 +180,10 @@ def max_context(
     kv_budget,
     rank_batch,
     encoder_context,
-    kv_full,
-    kv_windowed,
+    stage_kv_full,
+    stage_kv_windowed,
     kv_window,
-    kv_cross,
+    stage_kv_cross,
     kv_element_size,
     rank_state_size,
     table_memory,
@@ -201,16 +201,16 @@ def max_context(
     if block_size > TOKEN and kv_budget > 0:
         tokens = longest_blocks * page_tokens
         return math.floor(tokens) if tokens < UNBOUNDED else UNBOUNDED
-    taken = rank_state_size + kv_cross * kv_element_size * encoder_context
+    taken = rank_state_size + stage_kv_cross * kv_element_size * encoder_context
     room = (kv_budget + table_memory) / rank_batch - taken
     table = max_sequences * slot_width / rank_batch
-    rise = (kv_full + kv_windowed) * kv_element_size + table
+    rise = (stage_kv_full + stage_kv_windowed) * kv_element_size + table
     if not room > 0.0:  # NaN too: a policy that cannot exist
         return 0
     if rise * kv_window > room:
         return math.floor(room / rise)
-    slope = kv_full * kv_element_size + table
-    beyond = room - kv_windowed * kv_element_size * kv_window
+    slope = stage_kv_full * kv_element_size + table
+    beyond = room - stage_kv_windowed * kv_element_size * kv_window
     return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
 
 

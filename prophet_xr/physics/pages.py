@@ -14,13 +14,12 @@ TOKEN = 1.0
 
 
 @metric("B / token")
-def layer_kv_size(kv_full, kv_windowed, full_layers, windowed_layers, kv_element_size, stage_share):
+def layer_kv_size(kv_full, kv_windowed, full_layers, windowed_layers, kv_element_size):
     """KV bytes of a token in one attention layer, on one GPU.
 
-    KV elements of all attention layers x bytes of one / (attention layers x share in a stage).
+    KV elements of all attention layers x bytes of one / attention layers.
     """
-    layers = max(1.0, full_layers + windowed_layers)
-    return (kv_full + kv_windowed) * kv_element_size / (layers * stage_share)
+    return (kv_full + kv_windowed) * kv_element_size / max(1.0, full_layers + windowed_layers)
 
 
 @metric("token")
@@ -113,12 +112,12 @@ def window_blocks(kv_window, max_batched_tokens, page_tokens):
 
 
 @metric("B")
-def page_size(page_tokens, page_layers, layer_kv_size, stage_share):
+def page_size(page_tokens, page_layers, layer_kv_size, pipeline_degree):
     """Bytes of a block on one GPU.
 
-    tokens of a block x layers of a group x KV bytes of a token in one.
+    tokens of a block x layers of a group in a stage x KV bytes of a token in one.
     """
-    return page_tokens * page_layers * stage_share * layer_kv_size
+    return page_tokens * math.ceil(page_layers / pipeline_degree) * layer_kv_size
 
 
 @metric("1")

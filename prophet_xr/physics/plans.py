@@ -70,6 +70,41 @@ def stage_share(n_layers, pipeline_degree):
 
 
 @metric("1")
+def full_share(full_layers, stage_share, pipeline_degree):
+    """Share of the layers that keep every token in the stage that has most of them.
+
+    ceil(layers / stages) / layers: its KV cache is the largest.
+    """
+    return (
+        math.ceil(full_layers / pipeline_degree) / full_layers if full_layers > 0 else stage_share
+    )
+
+
+def beside(layers, n_layers, full_layers, pipeline_degree):
+    """Share of other layers in that stage: what there is room for beside those."""
+    room = math.ceil(n_layers / pipeline_degree) - math.ceil(full_layers / pipeline_degree)
+    return min(math.ceil(layers / pipeline_degree), room) / layers if layers > 0 else 1.0
+
+
+@metric("1")
+def windowed_share(windowed_layers, n_layers, full_layers, pipeline_degree):
+    """Share of the sliding-window layers in the stage with most layers that keep every token.
+
+    min(ceil(layers / stages), layers of a stage - those that keep every token) / layers.
+    """
+    return beside(windowed_layers, n_layers, full_layers, pipeline_degree)
+
+
+@metric("1")
+def state_share(state_layers, n_layers, full_layers, pipeline_degree):
+    """Share of the layers with constant state in the stage with most that keep every token.
+
+    min(ceil(layers / stages), layers of a stage - those that keep every token) / layers.
+    """
+    return beside(state_layers, n_layers, full_layers, pipeline_degree)
+
+
+@metric("1")
 def stage_moe_layers(n_layers, moe_layers, moe_interval, first_moe_layer, pipeline_degree):
     """Layers with experts in the stage that has most of them.
 

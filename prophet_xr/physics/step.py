@@ -121,25 +121,24 @@ def step_fixed_memory(
     return layer_memory + (head - encoder_parameters * attention_width) * tensor_share
 
 
-@metric("1")
-def kv_turn(micro_share, stage_share):
-    """KV cache that a step reads over the KV cache of one GPU.
-
-    The sequences of one pass, over all stages; 1 without a pipeline.
-    """
-    return micro_share / stage_share
-
-
 @metric("B")
 def step_read(
-    step_fixed_memory, step_expert_memory, kv_memory, rank_batch, rank_state_size, kv_turn
+    step_fixed_memory,
+    step_expert_memory,
+    kv_elements,
+    kv_element_size,
+    rank_batch,
+    state_size,
+    tensor_share,
+    micro_share,
 ):
     """Bytes one decode step reads from GPU memory, constant state that it writes back included.
 
-    Fixed weights, distinct experts, KV cache of the sequences that pass, and their state again.
+    Fixed weights, distinct experts, over all stages the KV cache of the sequences that pass, and
+    their constant state twice.
     """
-    cached = kv_memory + rank_batch * rank_state_size
-    return step_fixed_memory + step_expert_memory + kv_turn * cached
+    cached = kv_elements * kv_element_size + 2.0 * rank_batch * state_size * tensor_share
+    return step_fixed_memory + step_expert_memory + micro_share * cached
 
 
 @metric("s")
