@@ -22,6 +22,7 @@ axis("encoder_context", "token", "Encoder tokens of each sequence", bounds=(0, 1
 axis("copy_latency", "s / expert", "Fixed cost of one copy over the host link", bounds=(0, 1))
 axis("software_floor", "s", "Host overhead of one decode step", bounds=(0, 10))
 axis("host_memory_rate", "B / s", "Host memory bandwidth for each GPU", bounds=(1e8, 1e13))
+axis("host_compute_rate", "FLOP / s", "Host arithmetic for each GPU", bounds=(1e9, 1e16))
 axis("redundant_experts", "expert", "Copies of experts beyond one of each", bounds=(0, 1e5))
 axis("imbalance", "1", "Experts of the busiest rank over the mean", bounds=(1, 1e3))
 axis("activation_width", "B / element", "Bytes per activation between GPUs", bounds=(0, 8))

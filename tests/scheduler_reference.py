@@ -91,7 +91,7 @@ class Server:
         pairs = sum(c * s.computed + c * (c + 1) // 2 for s, c in prompts.items())
         attended = pairs / carried if carried else 0.0
         more = carried - len(prompts)
-        return step_duration(self.service, np.zeros(7), len(chunks), context, more, attended)
+        return step_duration(self.service, np.zeros(8), len(chunks), context, more, attended)
 
     def step(self):
         chunks, preempted = self.run()

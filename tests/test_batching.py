@@ -31,7 +31,7 @@ def a_service(step=1.0, slots=4, tokens=8, block=1, held=None, budget=None, spre
     return Service(
         compute=compute,
         memory=memory,
-        others=np.zeros((batches.size, 3, 5)),
+        others=np.zeros((batches.size, 3, 6)),
         low=low,
         share=share,
         prompts=prompts,
@@ -181,7 +181,7 @@ def test_a_step_takes_what_the_cube_says(routing, plan, worst):
         service = served.at(cell)
         here = dict(zip(served.sizes, cell, strict=True))
         rows = zip(*points.values(), strict=True)
-        found = [step_duration(service, np.zeros(7), int(b), *rest) for b, *rest in rows]
+        found = [step_duration(service, np.zeros(8), int(b), *rest) for b, *rest in rows]
         errors.append(np.array(found) / exact.isel(here).values - 1)
     assert np.abs(errors).max() < worst
     assert np.sqrt(np.mean(np.square(errors))) < 0.002

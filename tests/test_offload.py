@@ -330,3 +330,13 @@ def test_the_grids_hold_the_models_of_the_study_and_those_measured():
     assert len(labels) == len(set(labels)) == 20
     assert labels[0] == "mixtral-8x7b"
     assert {"qwen3-30b-a3b", "gpt-oss-20b", "deepseek-v2-lite", "phi-3.5-moe"} < set(labels)
+
+
+def test_a_host_that_computes_misses_has_an_arithmetic_roof():
+    # Qwen3-30B: 48 layers, top-8, three matrices of 2048 x 768 an expert; nothing on the GPU
+    chosen = {"model": "qwen3-30b-a3b", "gpu": "H100-80GB", "policy": "cpu_compute"}
+    data = px.inputs(**chosen, cache_slots=0, batch=[1, 4096], host_compute_rate=2e12)
+    cube = px.sweep(data, ["host_compute_time", "host_read_time"])
+    few, many = cube.host_compute_time.values
+    assert few == cube.host_read_time.values[0]
+    assert many == pytest.approx(4096 * 48 * 8 * 2 * 3 * 2048 * 768 / 2e12)

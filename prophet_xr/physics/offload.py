@@ -132,13 +132,53 @@ def exposed_time(prefetch_time, fetch_time, gpu_time):
     return max(0.0, prefetch_time - gpu_time) + fetch_time
 
 
-@metric("s")
-def host_compute_time(host_read, host_memory_rate):
-    """Time in which the host computes misses.
+@metric("FLOP")
+def host_flops(
+    in_time,
+    host_compute,
+    micro_batch,
+    tokens,
+    micro_prompt,
+    decode_moe_layers,
+    top_k,
+    expert_parameters,
+    tensor_share,
+):
+    """Arithmetic of experts that the host does itself.
 
-    Their bytes / host memory rate; arithmetic of the host is taken to keep up.
+    (1 - in time) x 2 FLOP per parameter of a token's experts, where the policy computes misses
+    there.
+    """
+    passed = micro_batch * tokens + micro_prompt
+    routed = 2.0 * passed * decode_moe_layers * top_k * expert_parameters * tensor_share
+    return host_compute * (1.0 - in_time) * routed
+
+
+@metric("s")
+def host_read_time(host_read, host_memory_rate):
+    """Time in which the host reads the experts that it computes.
+
+    Their bytes / host memory rate.
     """
     return host_read / host_memory_rate
+
+
+@metric("s")
+def host_arithmetic_time(host_flops, host_compute_rate):
+    """Time of the arithmetic that the host does.
+
+    FLOP / FLOP per second.
+    """
+    return host_flops / host_compute_rate
+
+
+@metric("s")
+def host_compute_time(host_read_time, host_arithmetic_time):
+    """Time in which the host computes misses.
+
+    max(reading, arithmetic).
+    """
+    return max(host_read_time, host_arithmetic_time)
 
 
 @metric("s")

@@ -5,9 +5,9 @@ from prophet_xr.serving.compiled import part
 
 FORMULAS = (
     *(kernels.gpu_time, kernels.memory_slack, kernels.exposed_time),
-    *(kernels.host_time, kernels.step_time),
+    *(kernels.host_compute_time, kernels.host_time, kernels.step_time),
 )
-gpu_time, memory_slack, exposed_time, host_time, step_time = map(part, FORMULAS)
+gpu_time, memory_slack, exposed_time, host_compute_time, host_time, step_time = map(part, FORMULAS)
 
 
 @part
@@ -35,7 +35,7 @@ def step_duration(service, parts, batch, context, prompt_tokens, prompt_context)
 
     ``batch`` sequences of ``context`` tokens in the mean, which carry one token each and
     ``prompt_tokens`` more that attend to ``prompt_context`` tokens in the mean.  ``parts`` is
-    scratch for seven numbers.
+    scratch for eight numbers.
     """
     b, above = service.low[batch], service.share[batch]
     c, beyond = place(service.contexts, context)
@@ -43,7 +43,7 @@ def step_duration(service, parts, batch, context, prompt_tokens, prompt_context)
     if prompt_tokens > 0:
         p, more = place(service.prompts, prompt_tokens)
         q, longer = place(service.prompt_contexts, prompt_context)
-    for n in range(7):
+    for n in range(8):
         parts[n] = 0.0
     for i in range(2 if above > 0.0 else 1):
         for j in range(2 if more > 0.0 else 1):
@@ -53,9 +53,10 @@ def step_duration(service, parts, batch, context, prompt_tokens, prompt_context)
                 at = service.compute[b + i, p + j, c + k]
                 parts[0] += share * between(at[q], at[q + 1], longer)
                 parts[1] += share * service.memory[b + i, p + j, c + k]
-            for n in range(5):
+            for n in range(6):
                 parts[2 + n] += weight * service.others[b + i, p + j, n]
-    compute, memory, fixed, prefetch, fetch, host, spared = parts
+    compute, memory, fixed, prefetch, fetch, read, arithmetic, spared = parts
     gpu = gpu_time(compute, memory, fixed)
     slack = memory_slack(memory, compute)
-    return step_time(gpu, exposed_time(prefetch, fetch, gpu), host_time(host, spared, slack))
+    host = host_time(host_compute_time(read, arithmetic), spared, slack)
+    return step_time(gpu, exposed_time(prefetch, fetch, gpu), host)

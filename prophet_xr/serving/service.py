@@ -16,7 +16,10 @@ from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 
 COMPUTE, MEMORY = "compute_time", "memory_time"
-OTHERS = ("fixed_time", "prefetch_time", "fetch_time", "host_compute_time", "spared_time")
+OTHERS = (
+    *("fixed_time", "prefetch_time", "fetch_time"),
+    *("host_read_time", "host_arithmetic_time", "spared_time"),
+)
 TABLES = (  # what a simulation gives by batch
     *("resident_experts", "expert_memory", "kv_budget", "kv_extension", "expert_savings"),
     "expert_savings_fraction",

@@ -90,8 +90,7 @@ def simulate(
 
     Every sequence that runs counts as one of the batch, of which a policy keeps the experts.  What
     the other tokens of its prompt touch passes over the host link within the step: it takes time
-    and no memory (``step_experts``).  Where the host computes misses, it does so at the rate of
-    its memory, for prompts too.  Prefixes that prompts share are computed anew.
+    and no memory (``step_experts``).  Prefixes that prompts share are computed anew.
 
     The data ranks of a plan count as one server: their KV pools, sequences and tokens of a step
     add up, and a prompt is shared out evenly among them, as it is among the stages of a pipeline.

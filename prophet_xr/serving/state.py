@@ -82,7 +82,7 @@ def work(service: Service, count: int, bins: int) -> Work:
         wheel=Wheel(*(np.full(n, NONE, np.int64) for n in (LISTS, *3 * [2 * slots]))),
         batch_time=np.zeros(slots + 1),
         series=np.zeros((bins, 6)),
-        parts=np.zeros(7),
+        parts=np.zeros(8),
     )
 
 
