@@ -114,9 +114,9 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     return data.set_coords([n for n in given if data[n].ndim == 0])
 
 
-def _align(found: dict[str, xr.Variable], given: Mapping[str, xr.DataArray]) -> None:
+def _align(found: dict[str, xr.Variable], arrays: Mapping[str, xr.DataArray]) -> None:
     """Put arrays in the order of the labels of their dims; keep the labels of other dims."""
-    for name, array in given.items():
+    for name, array in arrays.items():
         for dim in (d for d in map(str, array.dims) if d != name):
             if dim in found and dim not in found[dim].dims:
                 raise InputError(
@@ -124,13 +124,20 @@ def _align(found: dict[str, xr.Variable], given: Mapping[str, xr.DataArray]) -> 
                 )
             if dim not in array.coords:
                 continue
-            labels = found.setdefault(dim, xr.Variable(dim, array[dim].values)).values.tolist()
-            at = {label: i for i, label in enumerate(array[dim].values.tolist())}
-            lacking = [label for label in labels if label not in at]
+            own = array[dim].values
+            unique(dim, own)
+            labels = found.setdefault(dim, xr.Variable(dim, own)).values.tolist()
+            at = {_key(dim, label): i for i, label in enumerate(own.tolist())}
+            lacking = [label for label in labels if _key(dim, label) not in at]
             if lacking:
                 raise InputError(f"{name} has no value at {dim}={lacking[0]!r}; expected one each")
             if name in found:
-                found[name] = found[name].isel({dim: [at[label] for label in labels]})
+                found[name] = found[name].isel({dim: [at[_key(dim, label)] for label in labels]})
+
+
+def _key(dim: str, label: object) -> object:
+    """What labels are compared by: those of the catalogue in lower case."""
+    return label.lower() if dim in LABELLED and isinstance(label, str) else label
 
 
 def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
@@ -151,7 +158,7 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
     ]
     unique(name, found)
     rows = catalogue.rows(name, study, found, given)
-    if STORED in found:
+    if name == "precision" and STORED in found:
         rows = rows.reindex({name: [*rows[name].values, STORED]})  # filled in once models are known
     return rows.sel({name: found[0] if scalar else found})
 
@@ -413,24 +420,27 @@ def _with_baseline(data: xr.Dataset) -> xr.Dataset:
     if POLICY not in data.variables:
         raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
     labels = np.atleast_1d(data.variables[POLICY].values).tolist()
+    attrs = data.variables[POLICY].attrs
     if POLICY not in data.dims:
-        label = labels[0]
         names = [q.name for q in fields(POLICY) if q.name in data]
-        data = data.drop_vars([POLICY, *names]).assign(
-            data[names].drop_vars(POLICY).expand_dims({POLICY: [label]})
-        )
+        rows = data[names].drop_vars(POLICY, errors="ignore").expand_dims(POLICY)
+        data = data.drop_vars([POLICY, *names]).assign(rows)
+        data = data.assign_coords({POLICY: (POLICY, labels, attrs)})
     if labels[0] == BASELINE:
         return data
     if BASELINE in labels:
         return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})
     row = specs.rows(POLICY).sel({POLICY: BASELINE})
     own = [str(n) for n, v in data.variables.items() if POLICY in v.dims and n != POLICY]
+    dim = (POLICY, [BASELINE, *labels], attrs)
+    if not own:
+        return data.drop_vars(POLICY).assign_coords({POLICY: dim})
     first = data[own].isel({POLICY: [0]}).assign_coords({POLICY: [BASELINE]})
     for name in own:
         if name in row:
             first[name] = first[name].copy(data=np.full(first[name].shape, row[name].item()))
     joined = xr.concat([first, data[own]], POLICY)
-    return data.drop_dims(POLICY).assign(joined)
+    return data.drop_dims(POLICY).assign(joined).assign_coords({POLICY: dim})
 
 
 def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:

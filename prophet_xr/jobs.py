@@ -21,6 +21,11 @@ from prophet_xr.slabs import Plan, Slab, planned
 DIGEST, FORMULAS = "sweep_digest", "formulas_digest"
 
 
+def beside(target: Path) -> Path:
+    """Folder of what is not whole yet."""
+    return target.with_name(f".{target.name}.part")
+
+
 @dataclass(frozen=True)
 class Job:
     """One cube to be written: its plan, its slabs, and where they are kept meanwhile."""
@@ -39,7 +44,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where the finished slabs are until the cube is whole."""
-        return self.target.with_name(f".{self.target.name}.part")
+        return beside(self.target)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -106,6 +111,12 @@ def _digest(data: xr.Dataset, *rest: object) -> str:
     return text.hexdigest()[:32]
 
 
+def labels(data: xr.Dataset, dim: str) -> list:
+    """Labels of a dim; times in one unit, as a file may hold them in another."""
+    values = data[dim].values
+    return values.astype("M8[us]").tolist() if values.dtype.kind == "M" else values.tolist()
+
+
 def comparable(old: xr.Dataset, job: Job) -> None:
     """Raise InputError if the cells of an old cube are not cells of the new one."""
     data = job.data
@@ -115,11 +126,14 @@ def comparable(old: xr.Dataset, job: Job) -> None:
         raise InputError(f"{job.target} was made by other formulas; expected to sweep it anew")
     for dim in map(str, data.dims):
         if dim not in old.dims:
-            raise InputError(f"{dim} is no dim of {job.target}; expected new labels along its dims")
+            raise InputError(
+                f"{dim} is no dim of {job.target}, but the same for all of it; expected new labels "
+                f"along its dims, or to sweep it anew"
+            )
     for dim in map(str, old.dims):
         unique(dim, old[dim].values)
-        known = data[dim].values.tolist() if dim in data.dims else []
-        lost = [v for v in old[dim].values.tolist() if v not in known]
+        known = labels(data, dim) if dim in data.dims else []
+        lost = [v for v in labels(old, dim) if v not in known]
         if lost:
             raise InputError(f"{dim}={lost[0]!r} is in {job.target} but not in the inputs")
     for name in job.names:

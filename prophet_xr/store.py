@@ -22,7 +22,8 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
         with replacing(target) as draft:
             cube.to_netcdf(draft, engine="netcdf4")
     except (OSError, RuntimeError) as problem:  # HDF5 reports a full disk as one of its own
-        if disk_usage(target.parent).free < cube.nbytes:
+        disk = disk_usage(target.parent) if target.parent.exists() else None
+        if disk and disk.total and disk.free < cube.nbytes:
             words = f"disk full at {target}, which takes {cube.nbytes / 1e9:.3g} GB"
             raise OSError(ENOSPC, words) from None
         raise OSError(f"{target} cannot be written: {problem}") from None

@@ -20,7 +20,7 @@ import xarray as xr
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 from prophet_xr.grid import chosen
-from prophet_xr.jobs import DIGEST, FORMULAS, Job, comparable, planned_job
+from prophet_xr.jobs import DIGEST, FORMULAS, Job, beside, comparable, labels, planned_job
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import Slab, lengths
@@ -148,19 +148,21 @@ def _complete(job: Job, target: Path) -> None:
 
 def _target(path: str | Path) -> Path:
     target = Path(path).expanduser()
+    target = target.resolve() if target.is_symlink() else target
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
-    if _aside(target).exists():  # a run was killed while it exchanged the two
-        if target.exists():
-            shutil.rmtree(_aside(target))
-        else:
-            _aside(target).rename(target)
+    if target.suffix == ".zarr" and _aside(target).is_dir():
+        with _alone(target):  # a run was killed while it exchanged the two
+            if target.exists():
+                shutil.rmtree(_aside(target))
+            else:
+                _aside(target).rename(target)
     return target
 
 
 def _run(job: Job, progress: bool, old: xr.Dataset | None = None) -> None:
     """Compute what is missing and put the cube in its place."""
-    with _room(job), _alone(job):
+    with _room(job), _alone(job.target):
         _fill(job, _begun(job), progress, old)
         if job.target.suffix == ".zarr":
             _swap(job.folder / STORE, job.target)
@@ -170,12 +172,13 @@ def _run(job: Job, progress: bool, old: xr.Dataset | None = None) -> None:
 
 
 @contextmanager
-def _alone(job: Job) -> Iterator[None]:
+def _alone(target: Path) -> Iterator[None]:
     """Refuse a cube that another process writes; a lock goes with the process that holds it."""
-    if job.folder.is_symlink() or (job.folder.exists() and not job.folder.is_dir()):
-        raise InputError(f"{job.folder} is in the way; expected to make that folder: remove it")
-    job.folder.mkdir(parents=True, exist_ok=True)
-    path = job.folder / "lock"
+    folder = beside(target)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder} is in the way; expected to make that folder: remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
     with path.open("w") as lock:
         if fcntl:
             try:
@@ -184,8 +187,10 @@ def _alone(job: Job) -> Iterator[None]:
             except OSError:
                 here = False
             if not here:
-                raise InputError(f"{job.target} is being written by another process")
+                raise InputError(f"{target} is being written by another process")
         yield
+        if folder.exists() and [p.name for p in folder.iterdir()] == ["lock"]:
+            shutil.rmtree(folder)
 
 
 @contextmanager
@@ -324,7 +329,8 @@ def _known(job: Job, dim: str, old: xr.Dataset) -> np.ndarray:
     """Which labels of a dim the old cube has; a dim that it lacks was the same for all."""
     if dim not in job.data.dims:
         return np.ones(job.plan.sizes[dim], bool)
-    return np.isin(job.data[dim].values.astype(object), old[dim].values.astype(object))
+    known = set(labels(old, dim))
+    return np.array([label in known for label in labels(job.data, dim)])
 
 
 def _copied(job: Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
@@ -332,8 +338,8 @@ def _copied(job: Job, part: Slab, old: xr.Dataset) -> dict[str, np.ndarray]:
     found = {}
     for name in job.written(part):
         dims = job.dims[name]
-        labels = {d: job.data[d].values[slice(None) if d == POLICY else part[d]] for d in dims}
-        found[name] = old[name].sel(labels).transpose(*dims).values
+        at = {d: job.data[d].values[slice(None) if d == POLICY else part[d]] for d in dims}
+        found[name] = old[name].sel(at).transpose(*dims).values
     return found
 
 
@@ -344,7 +350,7 @@ def _copy(job: Job) -> None:
         for variable in cube.variables.values():
             variable.encoding.clear()
         encoding = {
-            n: {"chunksizes": [job.step[d] for d in job.dims[n]], **packed}
+            n: {"chunksizes": [min(job.step[d], job.sizes[d]) for d in job.dims[n]], **packed}
             for n in job.names
             if job.dims[n]
         }

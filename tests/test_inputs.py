@@ -46,6 +46,10 @@ def test_arrays_go_by_their_labels():
         ({"batch": True}, "batch=True is not numeric"),
         ({"model": 7}, "model=7 is no label"),
         ({"hit_rate": xr.DataArray([0.5], {"gpu": ["L4"]}, "gpu")}, "no value at gpu='V100-32GB'"),
+        (
+            {"hit_rate": xr.DataArray([0.5, 0.6], {"z": ["a", "a"]}, "z")},
+            "z holds 'a' twice",
+        ),
         ({"hit_rate": xr.DataArray([0.5, 1.0], dims="slowdown")}, "'slowdown', which is a metric"),
         ({"hit_rate": xr.DataArray([0.5, 1.0], dims="gpu")}, "inputs do not fit together"),
         (

@@ -283,6 +283,14 @@ def test_a_target_is_reached_from_above_as_from_below():
         assert (found.batch.item(), found.crossings.item()) == (5, 1)
 
 
+def test_a_dim_is_not_called_as_what_is_found():
+    for name in ("count", "cost"):
+        rates = xr.DataArray([0.5, 0.9], {name: [1, 2]}, name)
+        data = px.inputs(model="olmoe-1b-7b", batch=1, hit_rate=rates)
+        with pytest.raises(InputError, match=f"'{name}' is a coordinate"):
+            px.cheapest(data, "gpu")
+
+
 def test_a_label_is_the_first_beyond_the_target():
     data = px.inputs(model="mixtral-8x7b", gpu=["V100-32GB", "A100-80GB", "H200"], batch=1)
     found = px.solve(data, "kv_budget", 0.0, "gpu")

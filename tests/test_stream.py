@@ -141,7 +141,7 @@ def test_a_lost_chunk_is_missed(data, tmp_path):
 def test_a_broken_folder_names_the_remedy(data, tmp_path):
     folder = tmp_path / ".cube.zarr.part"
     job = jobs.planned_job(data, tmp_path / "cube.zarr", METRICS, "float64", None, stream.SLAB)
-    with stream._alone(job):
+    with stream._alone(job.target):
         stream._begun(job)
     for line in (b"no number\n", b"\xff\n", b"999999\n"):
         (folder / "journal").write_bytes(job.digest.encode() + b"\n" + line)
@@ -168,8 +168,7 @@ def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, m
 
 def test_two_writers_of_a_cube_do_not_mix(data, tmp_path):
     path = tmp_path / "cube.zarr"
-    job = jobs.planned_job(data, path, METRICS, "float64", None, stream.SLAB)
-    with stream._alone(job), pytest.raises(InputError, match="written by another process"):
+    with stream._alone(path), pytest.raises(InputError, match="written by another process"):
         px.sweep_to(data, path, METRICS, progress=False)
     px.sweep_to(data, path, METRICS, progress=False).close()
 
@@ -180,6 +179,33 @@ def test_inputs_in_chunks_are_written_too(data, tmp_path, suffix):
     lazy = data.chunk(model=1)
     with px.sweep_to(lazy, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_a_link_is_followed(data, tmp_path, suffix):
+    path, link = tmp_path / f"cube{suffix}", tmp_path / f"link{suffix}"
+    link.symlink_to(path)
+    px.sweep_to(data, link, METRICS, progress=False).close()
+    wide = px.inputs(model=[*MODELS, "grok-1-314b"], gpu=["A100-80GB", "H200"], **AXES)
+    px.extend(link, wide, progress=False).close()
+    assert link.is_symlink()
+    with px.load(path) as found:
+        same(found, px.sweep(wide, METRICS))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, link.name])
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_dates_along_a_dim_of_its_own(tmp_path, suffix):
+    days = xr.date_range("2026-01-01", periods=3)
+    rates = xr.DataArray([0.5, 0.9, 0.99], {"day": days}, "day")
+    chosen = {"model": "olmoe-1b-7b", "gpu": "H200", "policy": ["prophet"]}
+    two, three = (px.inputs(**chosen, hit_rate=rates[:n]) for n in (2, 3))
+    path = tmp_path / f"cube{suffix}"
+    px.sweep_to(two, path, ["slowdown"], progress=False).close()
+    with px.extend(path, three, progress=False) as found:
+        np.testing.assert_array_equal(found.slowdown, px.sweep(three, ["slowdown"]).slowdown)
+    never = px.solve(three, "slowdown", 1e9, "day", method="label")
+    assert np.isnat(never.day).all()
 
 
 def test_a_kill_between_two_names_leaves_nothing_in_the_way(data, tmp_path):
@@ -331,6 +357,13 @@ def test_a_lazy_cube_is_the_eager_one(data):
     assert lazy.step_time.chunksizes["model"] == (2, 1)
     assert lazy.step_time.chunksizes["policy"] == (2,)
     xr.testing.assert_identical(lazy.compute(scheduler="synchronous"), cube)
+
+
+@pytest.mark.parametrize("policy", ["prophet", ["prophet"], ["prophet", "lru"]])
+def test_a_lazy_cube_needs_no_baseline(policy):
+    data = px.inputs(model=MODELS, gpu="H200", batch=[1, 4], policy=policy)
+    lazy = px.sweep(data.chunk(batch=1)).compute(scheduler="synchronous")
+    xr.testing.assert_identical(lazy, px.sweep(data))
 
 
 def test_inputs_of_a_lazy_cube_are_checked_at_once(data):

@@ -50,6 +50,11 @@ def result(data: xr.Dataset, gone: Iterable[str], made: Mapping[str, tuple]) -> 
     One Dataset at the end: each merge would copy them all.
     """
     kept = data.coords.to_dataset().drop_dims(gone, errors="ignore")
+    for name in made:
+        if name in kept.coords:
+            raise InputError(
+                f"{name!r} is a coordinate of the inputs; expected another name for it"
+            )
     return xr.Dataset(made, kept.coords, provenance())
 
 
@@ -62,7 +67,8 @@ def label(
     found = labels[index]
     if some is None or some.all():
         return found
-    return np.where(some, found, np.nan if labels.dtype.kind in "iuf" else "")
+    nothing = {"U": "", "O": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}
+    return np.where(some, found, nothing.get(labels.dtype.kind, np.nan))
 
 
 def labels(
