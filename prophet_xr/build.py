@@ -12,6 +12,7 @@ import xarray as xr
 
 from prophet_xr import importer
 from prophet_xr.errors import SpecError
+from prophet_xr.files import replacing
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields
 from prophet_xr.specs import STATUSES
 
@@ -155,14 +156,11 @@ def defaults(file: Path) -> xr.Dataset:
 
 def build(folder: Path, target: Path) -> None:
     """Write specs.nc from the TOML files of ``folder``; the old file stays until it is whole."""
-    draft = target.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
     sources = {label: (folder / f"{label}.toml", label) for label in LABELLED}
     sources["published/model"] = (folder / "published.toml", "model")
-    for name, (file, label) in sources.items():
-        mode = "a" if draft.exists() else "w"
-        group(file, label).to_netcdf(draft, mode=mode, group=name, engine="netcdf4")
-    defaults(folder / "defaults.toml").to_netcdf(
-        draft, mode="a", group="defaults", engine="netcdf4"
-    )
-    draft.replace(target)
+    groups = {name: group(file, label) for name, (file, label) in sources.items()}
+    groups["defaults"] = defaults(folder / "defaults.toml")
+    with replacing(target) as draft:
+        for name, data in groups.items():
+            mode = "a" if draft.exists() else "w"
+            data.to_netcdf(draft, mode=mode, group=name, engine="netcdf4")

@@ -180,14 +180,14 @@ def _reason(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers, verdict:
     if title == q.long_name and q.comment:
         title += f" ({q.comment.partition('. ')[0].partition(';')[0].rstrip('.')})"
     study = f"the study's constants give {_told(found['published'], claim)}{more.get(verdict, '')}"
-    parts = [f"{title}: {study}", _truth(claim, answer, cubes, found)]
+    parts = [f"{title}: {study}", _truth(claim, cubes, found)]
     if verdict == CONVENTION:
         parts.append(_decides(claim, answer, cubes, found))
     moved = "; ".join(_moved(claim, answer, cubes)) if verdict == REFUTED else ""
     return "; ".join(parts) + (f" [{moved}]." if moved else ".")
 
 
-def _truth(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers) -> str:
+def _truth(claim: Claim, cubes: Cubes, found: Numbers) -> str:
     """Say what the true architecture gives, and what the memory it really has makes of that."""
     own, true = (_told(found[n], claim) for n in ("architecture", "verified"))
     if isnan(found["architecture"][0]) and isnan(found["verified"][0]):

@@ -12,10 +12,7 @@ from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import shown
 from prophet_xr.registry import LABELLED, QUANTITIES, fields, metrics
 
-COMPONENTS = (
-    *("shared_parameters", "router_parameters", "attention_parameters", "dense_parameters"),
-    *("state_space_parameters", "norm_parameters", "embedding_parameters"),
-)
+COMPONENTS = QUANTITIES["fixed_parameters"].inputs
 
 
 def plain(rows: list[list], headers: list[str]) -> str:

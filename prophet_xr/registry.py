@@ -5,7 +5,7 @@ the first line of its docstring is the title and the rest is the formula in word
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
@@ -50,10 +50,12 @@ class Quantity:
         attrs: dict[str, object] = {"long_name": self.long_name, "units": self.units}
         if self.comment:
             attrs["comment"] = self.comment
-        if self.flags:
-            attrs["flag_values"] = list(range(len(self.flags)))
-            attrs["flag_meanings"] = " ".join(self.flags)
-        return attrs
+        return attrs | (flags(self.flags) if self.flags else {})
+
+
+def flags(meanings: Sequence[str]) -> dict[str, object]:
+    """CF attributes of an integer that stands for one of these, from 0 on."""
+    return {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
 
 
 QUANTITIES: dict[str, Quantity] = {}

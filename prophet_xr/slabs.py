@@ -121,16 +121,19 @@ def planned(
     over: Iterable[str] = (),
     where: str = "",
     dtype: str = "float64",
-    **fold: bool,
+    placed: bool | None = None,
 ) -> Plan:
-    """Plan a reduction over dims; with ``placed=`` given, the nests accumulate what is wanted."""
+    """Plan a reduction over dims: what is wanted is stored, or accumulated if ``placed`` is given.
+
+    ``placed`` tells whether with the places of the extremes.
+    """
     names = [*wanted, where] if where else list(wanted)
     need = needed(names)
     full = grid.complete(data, need)
     rest = [d for d in layout(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
-    folding = Fold(reduced, where, **fold) if fold else None
+    folding = None if placed is None else Fold(reduced, where, placed)
     dims = natural(full, need, order)
     rows = full.variables[POLICY].values.tolist()
     made = nests(full, need, wanted if folding else names, order, dtype, folding)

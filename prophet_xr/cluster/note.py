@@ -64,9 +64,8 @@ def by_physics(rows: xr.Dataset, cube: xr.Dataset) -> xr.Dataset:
         cell = cube.sel(policy=policy, drop=True)
         made[f"{policy}_throughput"] = cell.throughput.where(cell.serves_context)
         made[f"{policy}_communication"] = 100 * cell.communication_share
-    keep = ["system"]
     plain = xr.Dataset(made).reset_coords(drop=True)
-    return _priced(plain.assign_coords(system=rows[keep[0]]), rows)
+    return _priced(plain.assign_coords(system=rows["system"]), rows)
 
 
 def _priced(made: xr.Dataset, rows: xr.Dataset) -> xr.Dataset:

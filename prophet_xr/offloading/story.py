@@ -33,7 +33,7 @@ def summary(cube: xr.Dataset) -> str:
 
     Reads what `grids.costs` keeps.
     """
-    return "\n\n".join([_cells(cube), "\n".join(claims(cube)), contradiction(cube), _limits(cube)])
+    return "\n\n".join([_cells(cube), "\n".join(claims(cube)), contradiction(cube), _limits()])
 
 
 def _cells(cube: xr.Dataset) -> str:
@@ -87,7 +87,7 @@ def _example(own: xr.Dataset) -> str:
     )
 
 
-def _limits(cube: xr.Dataset) -> str:
+def _limits() -> str:
     return (
         "Where the all-resident baseline does not fit a card its time is a what-if. Reuse is "
         "measured at batch 1; for larger batches it is an upper bound. How far predicted times are "

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from prophet_xr import registry
 from prophet_xr.errors import InputError
 from prophet_xr.provenance import provenance
 from prophet_xr.serving.scheduler import serve
@@ -72,7 +73,7 @@ def capacity(
 
     served, found = each(inputs, load, outcome)
     result = gathered(served, load, found, OUTPUTS)
-    codes = {"flag_values": list(range(len(OUTCOMES))), "flag_meanings": " ".join(OUTCOMES)}
+    codes = registry.flags(OUTCOMES)
     result.outcome.attrs |= codes
     return result.assign_attrs(provenance())
 

@@ -109,7 +109,7 @@ def _run(state, service, requests, work):
 
 
 @part
-def _prefill(state, slot, start, chunk):
+def _prefill(state, start, chunk):
     """Write down that a prompt takes part in the step."""
     state.left -= chunk
     state.chunks += 1
@@ -131,7 +131,7 @@ def _go_on(state, service, requests, work, place):
         if _preempt(state, service, requests, work) == slot:
             return
     state.used += need
-    _prefill(state, slot, state.done, chunk)
+    _prefill(state, state.done, chunk)
     state.done += chunk
     if state.done == total:
         state.partial = NONE
@@ -159,7 +159,7 @@ def _admit(state, service, requests, work):
         work.owner[slot], work.turn[slot] = request, requests.turn[request]
         state.running += 1
         state.used += need
-        _prefill(state, slot, 0, chunk)
+        _prefill(state, 0, chunk)
         if chunk == total:
             work.fresh[state.fresh] = slot
             state.fresh += 1

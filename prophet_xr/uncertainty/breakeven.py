@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from prophet_xr import registry
 from prophet_xr.grid import Values, inputs
 from prophet_xr.offloading.regions import SHOWN, targets
 from prophet_xr.queries.crossing import solve
@@ -50,7 +51,7 @@ def break_even(
     above = xr.where(found.above == found.cells, ABOVE, BELOW)
     side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
     flags = {"long_name": f"Side of {metric} = {target:g}", "units": "1"}
-    flags |= {"flag_values": list(range(len(SIDES))), "flag_meanings": " ".join(SIDES)}
+    flags |= registry.flags(SIDES)
     made = found[[along]].assign(side=side.assign_attrs(flags))
     return made.assign_attrs(metric=metric, target=target)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from prophet_xr import registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
@@ -123,7 +124,7 @@ def estimate(
         result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)), _attrs(name, values))
     told = {"long_name": "Share of evaluations left out", "units": "1"}
     result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape), told)
-    flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
+    flags = registry.flags(REASONS)
     result["reason"] = (kept, np.array([code for *_, code in rows]).reshape(shape), flags)
     return result
 

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
+from prophet_xr import registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.grid import chosen
@@ -220,7 +221,7 @@ def _labelled(
     for name, values in zip(("mean", "variance", "missing"), ends, strict=False):
         result[name] = (tuple(kept), values.reshape(shape))
     result["missing"].attrs = {"long_name": "Share of cells that are not finite", "units": "1"}
-    flags = {"flag_values": list(range(len(REASONS))), "flag_meanings": " ".join(REASONS)}
+    flags = registry.flags(REASONS)
     result["reason"] = (tuple(kept), ends[3].astype(np.int64).reshape(shape), flags)
     return result.assign_attrs(provenance())
 

@@ -6,7 +6,6 @@ from prophet_xr.registry import QUANTITIES
 from prophet_xr.tables import markdown
 from prophet_xr.validation import engines
 
-TOLERANCE = 1.5  # GiB, or 2 % of the card
 ASKED = ("model", "gpu", "plan", "precision", "kv_precision", "runtime", "context")
 
 
