@@ -261,7 +261,8 @@ def sweep(
     ----------
     data
         What `inputs` returns; any input may carry an extra dimension.  After
-        ``inputs.chunk(...)`` the cube is lazy, to be computed by any dask scheduler.
+        ``inputs.chunk(...)`` the cube is lazy, to be computed by any dask scheduler; dims that no
+        input but an index has, which xarray does not chunk, are cut until a block takes 64 MiB.
     metrics
         Names of the metrics to keep; all of them by default.
     dtype

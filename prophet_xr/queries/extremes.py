@@ -170,8 +170,9 @@ def cheapest(
     Returns
     -------
     xr.Dataset
-        One variable per dim of ``over`` with the label chosen (of equal costs the first), empty
-        or NaN where nothing will do; ``cost``; and ``count``, how many will do.
+        One variable per dim of ``over`` that the cost or the flag depends on, with the label
+        chosen (of equal costs the first), empty or NaN where nothing will do; ``cost``; and
+        ``count``, how many will do.
 
     Raises
     ------
