@@ -49,7 +49,8 @@ def sound(function: Any, arguments: Iterable[object]) -> None:
         _unkept(str(problem))
     except Exception as problem:  # of damaged pickles anything may be raised
         name = Path(function.py_func.__code__.co_filename).stem
-        kept = list(Path(function.stats.cache_path).glob(f"{name}.*.nb[ci]"))
+        path = function.stats.cache_path
+        kept = list(Path(path).glob(f"{name}.*.nb[ci]")) if path else []
         if not kept:
             raise
         log.warning("cache of %s: %r; compiling it anew", name, problem)
