@@ -180,17 +180,26 @@ def _alone(target: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
     with path.open("w") as lock:
-        if fcntl:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                here = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-            except OSError:
-                here = False
-            if not here:
-                raise InputError(f"{target} is being written by another process")
+        if not _locked(lock.fileno(), path):
+            raise InputError(f"{target} is being written by another process")
         yield
         if folder.exists() and [p.name for p in folder.iterdir()] == ["lock"]:
             shutil.rmtree(folder)
+
+
+def _locked(number: int, path: Path) -> bool:
+    """Lock an open file; False if another process has it, or has finished and removed it."""
+    try:
+        if fcntl:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(number), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
