@@ -41,6 +41,13 @@ CONSTANTS = (
 )
 
 
+POSSIBLE = {"plan_reason": 0.0, "policy_reason": 0.0, "memory_budget": 1e6}
+SKEWED = {  # a router of many experts, some of which every token takes
+    **{"n_experts": 64.0, "top_k": 8.0, "routing_skew": 1.5, "power_weight": 0.0},
+    **{"zipf_scale": 2.0, "effective_batch": 20.0, "step_batch": 20.0},
+}
+
+
 def quantity(name: str, value: float) -> pint.Quantity:
     units = QUANTITIES[name].units
     return UNITS.Quantity(value, "" if units in ("", "1") else units.replace("1 /", "1.0 /"))
@@ -55,13 +62,20 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
     for module, name, unit in CONSTANTS:
         monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
-    plain = [n for n in q.inputs if not QUANTITIES[of(n)].flags]
-    numbers = [{}, *({n: value} for n in plain for value in (0.0, 0.5, 7.0, 1e6))]
-    for other in numbers:  # so that every branch is taken
+    values = (
+        (0.0, 0.5, 7.0, 1e6) if q.dtype == "bool" or q.flags else (0.0, 0.5, 7.0, 1e6, math.nan)
+    )
+    numbers = [
+        {**base, n: value}
+        for base in ({}, POSSIBLE, POSSIBLE | SKEWED)
+        for n in q.inputs
+        for value in ((0.0, 1.0) if QUANTITIES[of(n)].flags else values)
+    ]
+    for other in [{}, *numbers]:  # so that every branch is taken
         arguments = [quantity(of(n), other.get(n, 1.0)) for n in q.inputs]
         try:
             result = q.formula(*arguments)
-        except (ZeroDivisionError, OverflowError):  # of numbers that no model has
+        except (ZeroDivisionError, OverflowError, ValueError):  # of numbers that no model has
             assert other
             continue
         if q.dtype == "bool" or q.flags:
