@@ -6,18 +6,19 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import (
+    buffers,
     catalogue,
     kernels,  # noqa: F401  (declares the metrics)
     lazy,
     scratch,
     specs,
 )
-from prophet_xr.checks import check, enough_memory, unique
+from prophet_xr.checks import check, unique
 from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
 from prophet_xr.nesting import layout, natural, nests
-from prophet_xr.parting import Steps, size_of, steps
+from prophet_xr.parting import Steps, steps
 from prophet_xr.planning import parse
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
@@ -55,11 +56,10 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     **chosen
         Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
         array keeps its dims and is put in the order of their labels; what is not given takes the
-        study's default.  Label axes (model,
-        gpu, policy, precision, kv_precision, runtime, routing, plan) take labels; the others
-        numbers in SI units.  ``context`` defaults to each model's native context.  A model may
-        also be a row, as `spec_from_config` gives it; ``precision="stored"`` takes each model in
-        the precision of its checkpoint.
+        study's default.  Label axes (model, gpu, policy, precision, kv_precision, runtime,
+        routing, plan) take labels; the others numbers in SI units.  ``context`` defaults to each
+        model's native context.  A model may also be a row, as `spec_from_config` gives it;
+        ``precision="stored"`` takes each model in the precision of its checkpoint.
 
     Returns
     -------
@@ -283,7 +283,7 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted, dtype = chosen(metrics, data), real(dtype)
+    wanted, dtype = chosen(metrics, data), buffers.real(dtype)
     need = needed(wanted)
     if data.chunks:
         if out is not None:
@@ -298,16 +298,16 @@ def sweep(
     sizes = {d: full.sizes[d] for d in order}
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
-    reused = {} if out is None else _buffers(out, data, full, wanted)
+    reused = {} if out is None else buffers.of(out, wanted)
+    if reused and not _same_policies(full, data):
+        asked = data.variables[POLICY].values.tolist()
+        raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
     todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
-    # What other nests read is kept in 8 bytes until they have; see `_nests`.
-    wide = {n for n, (_, kind) in todo.kept(sizes).items() if kind == np.float64}
-    narrow = wide if dtype == "float32" else set()
-    arrays |= stores(todo, sizes, {n: a for n, a in reused.items() if n not in narrow})
-    _evaluate(todo, sizes, arrays)
-    arrays |= {n: _narrowed(n, arrays[n], reused.get(n)) for n in narrow}
+    written, kept = buffers.stores(todo, sizes, dtype, reused)
+    _evaluate(todo, sizes, arrays | written)
+    buffers.settle(written, kept)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
-    made = {n: (dims_of[n], arrays[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
+    made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
     return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
 
 
@@ -344,23 +344,6 @@ def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarr
     return found
 
 
-def stores(
-    todo: Steps, sizes: Mapping[str, int], reused: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Arrays of what is wanted: those given, new ones for the rest."""
-    like = todo.kept(sizes)
-    for name, array in reused.items():
-        if (array.shape, array.dtype) != like[name] or not array.flags.c_contiguous:
-            shape, dtype = like[name]
-            raise InputError(
-                f"out={name!r} has shape {array.shape} of {array.dtype}; expected {shape} of "
-                f"{dtype}, with the baseline among the policies"
-            )
-    new = {n: own for n, own in like.items() if n not in reused}
-    enough_memory(size_of(new) + size_of(todo.between(sizes, next(todo.parts(sizes)))))
-    return {n: reused[n] if n in reused else scratch.aligned(*own) for n, own in like.items()}
-
-
 def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
     """Fill the arrays of what is wanted."""
     walk, memory, once = walks(todo.nests, sizes), Memory(), todo.once
@@ -373,47 +356,6 @@ def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarra
             for nest in todo.parted:
                 run(nest, sizes, arrays, walk, part)
             once = ()
-
-
-def _buffers(
-    out: object, data: xr.Dataset, full: xr.Dataset, wanted: Iterable[str]
-) -> dict[str, np.ndarray]:
-    """Arrays of an earlier cube that can be filled anew."""
-    if not isinstance(out, xr.Dataset):
-        raise InputError(f"out= is a {type(out).__name__}; expected the cube of a sweep")
-    asked = np.atleast_1d(data.variables[POLICY].values).tolist()
-    if asked != full.variables[POLICY].values.tolist():
-        raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
-    found = {}
-    for name in wanted:
-        array = out.variables[name]._data if name in out.data_vars else None
-        if not isinstance(array, np.ndarray) or not array.flags.writeable:
-            raise InputError(f"out= has no array of {name!r} to write in; expected a sweep's cube")
-        found[name] = array
-    return found
-
-
-def _narrowed(name: str, array: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-    """Store an array of reals in 4 bytes, in a given one if it is like that."""
-    if out is None:
-        return array.astype(np.float32)
-    if (out.shape, out.dtype) != (array.shape, np.float32):
-        raise InputError(
-            f"out={name!r} has shape {out.shape} of {out.dtype}; expected {array.shape} of float32"
-        )
-    out[...] = array
-    return out
-
-
-def real(dtype: object) -> str:
-    """Name the type in which real metrics are stored; InputError for one that is none."""
-    try:
-        name = np.dtype(dtype).name  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except TypeError:
-        name = ""
-    if name not in ("float64", "float32"):
-        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
-    return name
 
 
 def _with_baseline(data: xr.Dataset) -> xr.Dataset:
@@ -448,8 +390,11 @@ def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Undo `_with_baseline`: only the policies asked for, in their order."""
     if POLICY not in data.dims:
         return cube.sel({POLICY: data[POLICY].item()})
-    asked = data.variables[POLICY].values
-    same = (
-        cube.variables[POLICY].values.tolist() == asked.tolist()
-    )  # a selection would copy every array
-    return cube if same else cube.sel({POLICY: asked})
+    if _same_policies(cube, data):  # a selection would copy every array
+        return cube
+    return cube.sel({POLICY: data.variables[POLICY].values})
+
+
+def _same_policies(cube: xr.Dataset, data: xr.Dataset) -> bool:
+    asked, found = data.variables[POLICY].values, cube.variables[POLICY].values
+    return asked.tolist() == found.tolist()

@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import fuse
+from prophet_xr.buffers import real
 from prophet_xr.checks import unique
 from prophet_xr.cutting import Dims, parts
 from prophet_xr.errors import InputError
-from prophet_xr.grid import real
 from prophet_xr.nesting import layout
 from prophet_xr.registry import POLICY, QUANTITIES, needed
 from prophet_xr.slabs import Plan, Slab, planned

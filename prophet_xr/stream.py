@@ -8,7 +8,7 @@ When every slab is there the store takes the place of the target, or is copied t
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise, product
 from math import prod
@@ -77,7 +77,7 @@ def sweep_to(
         if cube.attrs.get(DIGEST) == job.digest:
             _complete(job, target)
             if _lines(job.folder / "journal")[:1] == [job.digest.encode()]:
-                shutil.rmtree(job.folder)  # a run was killed when all was done but this
+                shutil.rmtree(job.folder, ignore_errors=True)  # of a run killed at its very end
             return cube
         raise InputError(
             f"{target} holds a cube of other inputs, metrics, dtype or compression; expected "
@@ -286,13 +286,14 @@ def _fill(job: Job, finished: set[int], progress: bool, old: xr.Dataset | None) 
         unit_scale=True,
         disable=not progress,
     )
+    known = {d: _known(job, d, old) for d in job.plan.sizes} if old else {}
     # Every chunk is written, one of nothing but NaN too: one that is missing has been lost.
     full = zarr.config.set({"array.write_empty_chunks": True})
     with full, bar, (job.folder / "journal").open("a") as journal:
         for number, slab in enumerate(slabs):
             if number in finished:
                 continue
-            for part, seen in _parts(job, slab, old):
+            for part, seen in _parts(slab, known):
                 values = _copied(job, part, old) if old and seen else _computed(job, part)
                 for name, array in values.items():
                     store[name][job.region(name, part)] = array  # pyright: ignore[reportArgumentType, reportIndexIssue]
@@ -314,18 +315,17 @@ def _computed(job: Job, part: Slab) -> dict[str, np.ndarray]:
     return found
 
 
-def _parts(job: Job, slab: Slab, old: xr.Dataset | None) -> Iterator[tuple[Slab, bool]]:
-    """Cut a slab into parts whose cells are all in the old cube, or all new."""
-    if old is None:
+def _parts(slab: Slab, known: Mapping[str, np.ndarray]) -> Iterator[tuple[Slab, bool]]:
+    """Cut a slab into parts whose cells are all in the old cube, if there is one, or all new."""
+    if not known:
         yield slab, False
         return
     runs = []
     for dim, cut in slab.items():
-        known = _known(job, dim, old)
         if dim == POLICY:  # the baseline belongs to every row: a new policy is swept with all
-            runs.append([(cut, bool(known.all()))])
+            runs.append([(cut, bool(known[dim].all()))])
             continue
-        inside = known[cut]
+        inside = known[dim][cut]
         edges = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), inside.size]
         spans = [(slice(cut.start + a, cut.start + b), bool(inside[a])) for a, b in pairwise(edges)]
         runs.append(spans)

@@ -82,25 +82,29 @@ def computed(monkeypatch):
     return seen
 
 
-def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
-    path = tmp_path / "cube.zarr"
-    compute = stream._computed
-    left = iter(range(5))
+def stopped(data, path, count):
+    """Begin a cube, or go on with it, and be interrupted after so many slabs."""
+    compute, left = stream._computed, iter(range(count))
 
     def fails(job, slab):
         if next(left, None) is None:
             raise KeyboardInterrupt
         return compute(job, slab)
 
-    monkeypatch.setattr(stream, "_computed", fails)
-    with pytest.raises(KeyboardInterrupt):
-        px.sweep_to(data, path, METRICS, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "_computed", fails)
+        with pytest.raises(KeyboardInterrupt):
+            px.sweep_to(data, path, METRICS, progress=False)
+
+
+def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
+    path = tmp_path / "cube.zarr"
+    stopped(data, path, 5)
     assert not path.exists()
     journal = tmp_path / ".cube.zarr.part" / "journal"
     assert journal.read_text().split()[1:] == ["0", "1", "2", "3", "4"]
     with journal.open("a") as file:
         file.write("1")  # killed while it wrote the number of slab 10
-    monkeypatch.setattr(stream, "_computed", compute)
     seen = computed(monkeypatch)
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
@@ -108,23 +112,12 @@ def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
     assert len(seen) == total - 5
 
 
-def test_half_a_number_in_the_journal_is_nothing(data, tmp_path, monkeypatch):
+def test_half_a_number_in_the_journal_is_nothing(data, tmp_path):
     path = tmp_path / "cube.zarr"
-    compute = stream._computed
     for count in (3, 1):
-        left = iter(range(count))
-
-        def fails(job, slab, left=left):
-            if next(left, None) is None:
-                raise KeyboardInterrupt
-            return compute(job, slab)
-
-        monkeypatch.setattr(stream, "_computed", fails)
-        with pytest.raises(KeyboardInterrupt):
-            px.sweep_to(data, path, METRICS, progress=False)
+        stopped(data, path, count)
         with (tmp_path / ".cube.zarr.part" / "journal").open("a") as file:
             file.write("1")  # killed while it wrote the number of a slab
-    monkeypatch.setattr(stream, "_computed", compute)
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
 
