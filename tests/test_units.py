@@ -63,7 +63,7 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     for module, name, unit in CONSTANTS:
         monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
     values = (
-        (0.0, 0.5, 7.0, 1e6) if q.dtype == "bool" or q.flags else (0.0, 0.5, 7.0, 1e6, math.nan)
+        (0.0, 0.5, 7.0, 200.0) if q.dtype == "bool" or q.flags else (0.0, 0.5, 7.0, 200.0, math.nan)
     )
     numbers = [
         {**base, n: value}
