@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import prophet_xr as px
+from prophet_xr import jobs, stream
 
 PROGRAM = """
 import sys
@@ -24,33 +25,46 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 METRICS = ["step_time", "throughput"]
 
 
-def sweep(path, size):
-    """Write about so many GB."""
+def inputs(size):
+    """Inputs of a cube of about so many GB."""
     batches = max(1, round(size * 1e9 / (8 * len(METRICS)) / (2 * 16 * 4 * 64 * 20 * 20)))
-    data = px.inputs(
+    return px.inputs(
         batch=np.arange(1, batches + 1),
         context=np.geomspace(1024, 131072, 64).round(),
         hit_rate=np.linspace(0.5, 1.0, 20),
         dedup_exponent=np.linspace(0.8, 1.0, 20),
     )
-    px.sweep_to(data, path, METRICS, progress=False).close()
 
 
-def run(path, size, limit=None):
-    """Peak memory of a run in GB, or None if it was killed after so many seconds."""
+def sweep(path, size):
+    """Write the cube."""
+    px.sweep_to(inputs(size), path, METRICS, progress=False).close()
+
+
+def run(path, size, stop=None):
+    """Peak memory of a run in GB; None if it was killed, soon after it had so many slabs."""
     program = PROGRAM.format(here=str(Path(__file__).parent))
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(path), str(size)], stdout=subprocess.PIPE, text=True
     )
-    try:
-        out, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return None
+    if stop:
+        while process.poll() is None and finished(path) < stop:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0.0, 0.1))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return None
+    out, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"the run failed: {process.returncode}")
     return int(out) / 1e6
+
+
+def finished(path):
+    """Slabs that are on disk."""
+    journal = path.with_name(f".{path.name}.part") / "journal"
+    return max(0, len(journal.read_text().splitlines()) - 1) if journal.exists() else 0
 
 
 def main():
@@ -63,13 +77,12 @@ def main():
     memory = run(through, size)
     took = time.perf_counter() - start
     print(f"{size:g} GB in {took:.0f} s, {size / took:.2f} GB/s, peak RSS {memory:.2f} GB")
-    journal = folder / ".stopped.zarr.part" / "journal"
-    for _ in range(kills):
-        # Imports take the first seconds; half of the work in all, so that every kill meets a run.
-        if run(stopped, size, random.uniform(2.0, 2.0 + took / kills)) is not None:
+    job = jobs.planned_job(inputs(size), stopped, METRICS, "float64", None, stream.SLAB)
+    slabs = len(job.slabs())
+    for stop in sorted(random.sample(range(1, max(slabs * 9 // 10, kills + 1)), kills)):
+        if run(stopped, size, stop) is not None:
             raise SystemExit("the run ended before it was killed; expected a larger size")
-        done = len(journal.read_text().splitlines()) - 1 if journal.exists() else "no"
-        print(f"killed with {done} slabs finished", flush=True)
+        print(f"killed with {finished(stopped)} of {slabs} slabs finished", flush=True)
     memory = run(stopped, size)
     print(f"resumed to the end, peak RSS {memory:.2f} GB")
     with px.load(through) as a, px.load(stopped) as b:
