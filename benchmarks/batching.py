@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import prophet_xr as px
-from prophet_xr import batching
+from prophet_xr import serving
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.service import services
+from prophet_xr.serving.server_tables import services
 from prophet_xr.serving.state import admitted, requests_of
 
 MODELS = ["olmoe-1b-7b", "qwen3-30b-a3b", "gpt-oss-20b"]
@@ -56,7 +56,7 @@ def main() -> None:
         runtime="vllm",
         routing="zipf",
     )
-    load = batching.trace(sys.argv[1]) if sys.argv[1:] else batching.preset("azure-conv", 19_366)
+    load = serving.trace(sys.argv[1]) if sys.argv[1:] else serving.preset("azure-conv", 19_366)
     for name, ask in (("simulate", px.simulate), ("capacity", px.capacity)):
         for _ in range(2):  # the first may compile
             start = time.perf_counter()

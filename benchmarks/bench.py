@@ -16,8 +16,8 @@ from pathlib import Path
 
 import sweeps
 
-from prophet_xr import importer
-from prophet_xr.engine import cores
+from prophet_xr.catalogue.config import reader
+from prophet_xr.engine.run import cores
 
 HERE = Path(__file__).parent
 FIRST = """
@@ -222,7 +222,7 @@ def commands():
             )
             yield row(title, f"{seconds:.2f}")
     files = sorted((HERE.parent / "data" / "configs").glob("*.json"))
-    took = sweeps.median(lambda: [importer.read(file) for file in files])
+    took = sweeps.median(lambda: [reader.read(file) for file in files])
     yield row(f"import of {len(files)} config.json", f"{took:.3f}")
 
 

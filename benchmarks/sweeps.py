@@ -14,7 +14,7 @@ import xarray as xr
 
 import prophet_xr as px
 from prophet_xr import kernels, registry
-from prophet_xr.engine import cores
+from prophet_xr.engine.run import cores
 
 METRICS = ["exposed_time", "step_time", "slowdown", "throughput"]
 LOWER = [

@@ -1,16 +1,16 @@
-from .catalogue import spec_from_config
+from .catalogue.lookup import spec_from_config
 from .errors import InputError, SpecError
 from .grid import inputs, sweep
-from .queries.crossing import solve
 from .queries.extremes import cheapest, frontier, min_gpus
-from .queries.summary import summarize
+from .queries.solve import solve
+from .queries.summarize import summarize
 from .serving.capacity import capacity
 from .serving.expected import expected
 from .serving.simulate import simulate
 from .store import load, save
-from .stream import extend, sweep_to
+from .streaming.to_disk import extend, sweep_to
 from .uncertainty.draws import draws
-from .uncertainty.variance import sobol, sobol_sweep
+from .uncertainty.sobol import sobol, sobol_sweep
 
 __all__ = [
     "InputError",

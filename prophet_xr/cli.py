@@ -116,10 +116,10 @@ def _with_bar(job: Callable[[Path, Callable[[str, int], None]], None], out: Path
 @OUT
 def study(out: Path) -> None:
     """Regenerate the published study, and what becomes of it under the true architectures."""
-    from prophet_xr import drawing
+    from prophet_xr.reporting import drawing_processes
 
-    drawing.start()  # before our own imports, so that both import at once
-    from prophet_xr import study as main_job
+    drawing_processes.start()  # before our own imports, so that both import at once
+    from prophet_xr.studies.kv_extension import study as main_job
 
     _with_bar(main_job.run, out)
     click.echo(f"wrote {out}/; start with {out}/PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md")
@@ -151,7 +151,7 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
 
     MODEL is a label of the catalogue or the path of a Hugging Face config.json.
     """
-    from prophet_xr import fitting
+    from prophet_xr.terminal import fit_answer
 
     if name and options["model"]:
         raise InputError(f"model is given twice, as {name!r} and as --model {options['model']!r}")
@@ -162,16 +162,16 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
     several = [n for n, v in chosen.items() if isinstance(v, list) and n != "policy"]
     if several:
         raise InputError(f"fit takes one value of {several[0]}; use `prophet-xr sweep` for more")
-    click.echo(fitting.answer(study, chosen))
+    click.echo(fit_answer.answer(study, chosen))
 
 
 @cli.command()
 @OUT
 def claims(out: Path) -> None:
     """Judge every published claim and write OUT/claims.csv and OUT/claims.md."""
-    from prophet_xr import claims as judged
-    from prophet_xr import report
-    from prophet_xr import study as main_job
+    from prophet_xr.studies.kv_extension import claim_verdicts as judged
+    from prophet_xr.studies.kv_extension import report
+    from prophet_xr.studies.kv_extension import study as main_job
 
     frame = judged.judge(main_job.cubes())
     main_job.write_claims(frame, out)
@@ -183,7 +183,7 @@ def claims(out: Path) -> None:
 @OUT
 def offload(out: Path) -> None:
     """Write what offloading experts costs, and where the study's claims on it hold."""
-    from prophet_xr.offloading import run
+    from prophet_xr.studies.offloading import run
 
     _with_bar(run.run, out / "offload")
     click.echo(f"wrote {out}/offload/; start with {out}/offload/{run.REPORT}")
@@ -193,7 +193,7 @@ def offload(out: Path) -> None:
 @OUT
 def cluster(out: Path) -> None:
     """Write how models scale over GPUs, and what becomes of the study's multi-GPU note."""
-    from prophet_xr.cluster import run
+    from prophet_xr.studies.multi_gpu import run
 
     _with_bar(run.run, out / "cluster")
     click.echo(f"wrote {out}/cluster/; start with {out}/cluster/{run.REPORT}")
@@ -220,11 +220,11 @@ def simulate(
     **options,
 ) -> None:
     """Serve a load by continuous batching: what the batch becomes, and what Prophet then gives."""
-    from prophet_xr.serving import grids, run
+    from prophet_xr.studies.serving_load import run, sweeps
 
     if trace is not None and (preset or seed or requests is not None):
         raise InputError("--trace is a load itself; --preset, --seed and --requests draw another")
-    data = grids.server(**_chosen(options, others))
+    data = sweeps.server(**_chosen(options, others))
     asked = {"rates": _list(rate), "seeds": _list(seed), "count": requests}
     given = {name: value for name, value in asked.items() if value not in (None, [])}
     if trace is not None:
@@ -246,7 +246,7 @@ def _list(text: str | None) -> list[float]:
 @OUT
 def sensitivity(out: Path) -> None:
     """Write what the results hang on, and which conclusions survive other assumptions."""
-    from prophet_xr.uncertainty import run
+    from prophet_xr.studies.sensitivity import run
 
     _with_bar(run.run, out / "sensitivity")
     click.echo(f"wrote {out}/sensitivity/; start with {out}/sensitivity/{run.REPORT}")
@@ -262,7 +262,7 @@ def sensitivity(out: Path) -> None:
 )
 def validation(file: Path) -> None:
     """Compare the laws of routing, caching and offloading with every measured row."""
-    from prophet_xr.validation import document
+    from prophet_xr.studies.validation import report as document
 
     document.update(file)
     click.echo(f"wrote {file}")
@@ -273,18 +273,18 @@ def validation(file: Path) -> None:
 def specs(context: click.Context) -> None:
     """List the catalogue: models, GPUs, policies, precisions, runtimes."""
     if context.invoked_subcommand is None:
-        from prophet_xr import describe
+        from prophet_xr.terminal import catalogue_text
 
-        click.echo(describe.catalogue())
+        click.echo(catalogue_text.catalogue())
 
 
 @specs.command()
 @click.argument("name")
 def show(name: str) -> None:
     """Print every number of one row, or of a model's config.json, with source and arithmetic."""
-    from prophet_xr import describe
+    from prophet_xr.terminal import catalogue_text
 
-    click.echo(describe.row(name))
+    click.echo(catalogue_text.row(name))
 
 
 @specs.command()
@@ -294,18 +294,19 @@ def show(name: str) -> None:
 @click.option("--replace", is_flag=True, help="Replace a model kept under this name.")
 def add(config: Path, name: str | None, like: str | None, replace: bool) -> None:
     """Keep the model of a Hugging Face CONFIG (config.json) in your own catalogue."""
-    from prophet_xr import catalogue, describe
+    from prophet_xr.catalogue import lookup
+    from prophet_xr.terminal import catalogue_text
 
-    row = catalogue.add(config, name, like=like, replace=replace)
-    click.echo(describe.breakdown(row))
-    click.echo(f"kept as model {row.model.item()!r} in {catalogue.folder()}")
+    row = lookup.add(config, name, like=like, replace=replace)
+    click.echo(catalogue_text.breakdown(row))
+    click.echo(f"kept as model {row.model.item()!r} in {lookup.folder()}")
 
 
 @specs.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("data"))
 def build(data: Path) -> None:
     """Build DATA/specs.nc from DATA/*.toml."""
-    from prophet_xr import build as builder
+    from prophet_xr.catalogue import build as builder
 
     builder.build(data, data / "specs.nc")
     click.echo(f"wrote {data / 'specs.nc'}")
@@ -314,9 +315,9 @@ def build(data: Path) -> None:
 @cli.command("metrics")
 def list_metrics() -> None:
     """List every metric with its unit, title and formula."""
-    from prophet_xr import describe
+    from prophet_xr.terminal import catalogue_text
 
-    click.echo(describe.metric_table())
+    click.echo(catalogue_text.metric_table())
 
 
 def main() -> None:

@@ -5,22 +5,19 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
-from prophet_xr import (
-    buffers,
-    catalogue,
-    kernels,  # noqa: F401  (declares the metrics)
-    lazy,
-    scratch,
-    specs,
-)
+from prophet_xr import kernels  # noqa: F401  (declares the metrics)
+from prophet_xr.catalogue import lookup, specs
+from prophet_xr.catalogue.plans import parse
+from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import check, unique
-from prophet_xr.engine import run, walks
+from prophet_xr.engine import dask_blocks, output_arrays
+from prophet_xr.engine import memory as scratch
+from prophet_xr.engine.codegen import Dims
+from prophet_xr.engine.memory import Memory
+from prophet_xr.engine.nests import layout, natural, nests
+from prophet_xr.engine.partition import PartedNests, parted
+from prophet_xr.engine.run import run, walks
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims
-from prophet_xr.nesting import layout, natural, nests
-from prophet_xr.parting import Steps, steps
-from prophet_xr.planning import parse
-from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
     BASELINE,
     LABELLED,
@@ -32,7 +29,6 @@ from prophet_xr.registry import (
     metrics,
     needed,
 )
-from prophet_xr.scratch import Memory
 
 STUDIES = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
@@ -150,14 +146,14 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
     asked = values.values.tolist() if isinstance(values, xr.DataArray) else values
     scalar = isinstance(asked, str | xr.Dataset)
     labels = [asked] if scalar else _listed(name, asked)
-    given = catalogue.row_labels(labels) if name == "model" else {}
-    known = [*catalogue.labels(name, study), *([STORED] if name == "precision" else [])]
+    given = lookup.row_labels(labels) if name == "model" else {}
+    known = [*lookup.labels(name, study), *([STORED] if name == "precision" else [])]
     found = [
         str(label["model"].item()) if isinstance(label, xr.Dataset) else _known(name, label, known)
         for label in labels
     ]
     unique(name, found)
-    rows = catalogue.rows(name, study, found, given)
+    rows = lookup.rows(name, study, found, given)
     if name == "precision" and STORED in found:
         rows = rows.reindex({name: [*rows[name].values, STORED]})  # filled in once models are known
     return rows.sel({name: found[0] if scalar else found})
@@ -283,14 +279,14 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted, dtype = chosen(metrics, data), buffers.real(dtype)
+    wanted, dtype = chosen(metrics, data), output_arrays.real(dtype)
     need = needed(wanted)
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         known = data.compute()
         complete(known, need)
-        made = lazy.cube(known, data.chunksizes, wanted, dtype, sweep)
+        made = dask_blocks.cube(known, data.chunksizes, wanted, dtype, sweep)
         return made.assign_attrs(provenance())
     full = complete(data, need)
     order = layout(full)
@@ -298,14 +294,14 @@ def sweep(
     sizes = {d: full.sizes[d] for d in order}
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
-    reused = {} if out is None else buffers.of(out, wanted)
+    reused = {} if out is None else output_arrays.of(out, wanted)
     if reused and not _same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
-    todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
-    written, kept = buffers.stores(todo, sizes, dtype, reused)
+    todo = parted(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
+    written, kept = output_arrays.stores(todo, sizes, dtype, reused)
     _evaluate(todo, sizes, arrays | written)
-    buffers.settle(written, kept)
+    output_arrays.settle(written, kept)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
     return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
@@ -344,7 +340,7 @@ def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarr
     return found
 
 
-def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
+def _evaluate(todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
     """Fill the arrays of what is wanted."""
     walk, memory, once = walks(todo.nests, sizes), Memory(), todo.once
     with memory.kept():

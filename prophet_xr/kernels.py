@@ -11,11 +11,11 @@ earlier ones; the formulas stand by topic in `prophet_xr.physics`.
 from prophet_xr.physics.plans import *  # noqa: F403
 from prophet_xr.physics.routing import *  # noqa: F403
 from prophet_xr.physics.experts import *  # noqa: F403
-from prophet_xr.physics.shards import *  # noqa: F403
+from prophet_xr.physics.weights import *  # noqa: F403
 from prophet_xr.physics.runtime import *  # noqa: F403
 from prophet_xr.physics.kv import *  # noqa: F403
-from prophet_xr.physics.pages import *  # noqa: F403
+from prophet_xr.physics.kv_blocks import *  # noqa: F403
 from prophet_xr.physics.memory import *  # noqa: F403
 from prophet_xr.physics.communication import *  # noqa: F403
-from prophet_xr.physics.step import *  # noqa: F403
-from prophet_xr.physics.offload import *  # noqa: F403
+from prophet_xr.physics.decode_step import *  # noqa: F403
+from prophet_xr.physics.offloading import *  # noqa: F403

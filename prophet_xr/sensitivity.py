@@ -9,19 +9,19 @@ Labelled inputs, cubes and arrays in; Datasets out.
 """
 
 from prophet_xr.uncertainty.bands import bands, probability
-from prophet_xr.uncertainty.breakeven import (
+from prophet_xr.uncertainty.break_even import (
     batch_of_little_savings,
     break_even,
     exponent_of_no_fit,
     hit_rate_of_target,
 )
-from prophet_xr.uncertainty.conclusions import ranking, robustness
 from prophet_xr.uncertainty.draws import draws
-from prophet_xr.uncertainty.local import elasticities, one_at_a_time
+from prophet_xr.uncertainty.one_at_a_time import elasticities, one_at_a_time
 from prophet_xr.uncertainty.priors import Prior, known, prior
-from prophet_xr.uncertainty.quadrature import on_grid
+from prophet_xr.uncertainty.robustness import ranking, robustness
 from prophet_xr.uncertainty.sampled import estimate, sampled
-from prophet_xr.uncertainty.variance import sobol, sobol_sweep
+from prophet_xr.uncertainty.sobol import sobol, sobol_sweep
+from prophet_xr.uncertainty.sobol_on_priors import on_grid
 
 __all__ = [
     "Prior",

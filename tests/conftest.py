@@ -12,7 +12,9 @@ import xarray as xr
 os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "prophet_xr_tests"))
 os.environ["PROPHET_XR_CATALOGUE"] = os.path.join(tempfile.gettempdir(), "prophet_xr_no_models")
 
-from prophet_xr import engine, grid, nesting, scratch
+from prophet_xr import grid
+from prophet_xr.engine import memory as scratch
+from prophet_xr.engine import nests, run
 from prophet_xr.registry import QUANTITIES
 
 SIZES = {
@@ -67,7 +69,7 @@ def random_inputs() -> xr.Dataset:
 @pytest.fixture(scope="session")
 def cubes() -> dict[str, xr.Dataset]:
     """The cubes of the study."""
-    from prophet_xr import study
+    from prophet_xr.studies.kv_extension import study
 
     return study.cubes()
 
@@ -107,14 +109,14 @@ def pieces():
     def limits(*, compiled: bool = True, row: int = 6, memory: int = 3_000):
         with pytest.MonkeyPatch.context() as patch:
             for name in ("WALK", "WALK_ALL"):
-                patch.setattr(engine, name, 0 if compiled else 10**9)
+                patch.setattr(run, name, 0 if compiled else 10**9)
             if compiled:
-                patch.setattr(engine, "SHARE", 1)
-                patch.setattr(nesting, "ROW", row)
-                patch.setattr(nesting, "FOLDED_ROW", row)
+                patch.setattr(run, "SHARE", 1)
+                patch.setattr(nests, "ROW", row)
+                patch.setattr(nests, "FOLDED_ROW", row)
                 patch.setattr(scratch, "LIMIT", memory)
-            nesting._nests.cache_clear()  # which knows of no such change
+            nests._nests.cache_clear()  # which knows of no such change
             yield
-        nesting._nests.cache_clear()
+        nests._nests.cache_clear()
 
     return limits

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from prophet_xr.serving.clock import step_duration
+from prophet_xr.serving.step_time import step_duration
 
 
 @dataclass(eq=False)

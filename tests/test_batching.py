@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scheduler_reference import Server
 
 import prophet_xr as px
-from prophet_xr import batching
-from prophet_xr.serving.clock import step_duration
+from prophet_xr import serving
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.service import Service, places, services, whole_bytes
+from prophet_xr.serving.server_tables import Service, places, services, whole_bytes
 from prophet_xr.serving.state import FINISH, FIRST, LISTS, admitted, requests_of
+from prophet_xr.serving.step_time import step_duration
 
 POLICIES = ["baseline", "prophet", "on_demand"]
 SERVER = {"model": "qwen3-30b-a3b", "gpu": "H100-80GB", "runtime": "vllm", "routing": "zipf"}
@@ -214,7 +214,7 @@ def test_a_prompt_touches_experts_in_passing():
 
 
 def a_load(arrival, prompt, output, **more):
-    return batching.load(np.array(arrival, float), np.array(prompt), np.array(output), **more)
+    return serving.load(np.array(arrival, float), np.array(prompt), np.array(output), **more)
 
 
 def test_a_request_alone_takes_the_steps_of_the_cube():
@@ -276,7 +276,7 @@ def test_whole_bytes_round_every_block_up():
 @pytest.fixture(scope="module")
 def run():
     data = px.inputs(**{**SERVER, "model": ["qwen3-30b-a3b", "olmoe-1b-7b"]}, policy=POLICIES)
-    loads = [batching.preset("azure-conv", 600, rate=r, seed=1) for r in (2.0, 20.0)]
+    loads = [serving.preset("azure-conv", 600, rate=r, seed=1) for r in (2.0, 20.0)]
     return px.simulate(data, xr.concat(loads, pd.Index([2.0, 20.0], name="rate")))
 
 
@@ -317,7 +317,7 @@ def test_more_load_makes_a_larger_batch_and_a_smaller_extension(run):
 
 def test_the_same_load_gives_the_same_bytes(run):
     data = px.inputs(**{**SERVER, "model": ["qwen3-30b-a3b", "olmoe-1b-7b"]}, policy=POLICIES)
-    loads = [batching.preset("azure-conv", 600, rate=r, seed=1) for r in (2.0, 20.0)]
+    loads = [serving.preset("azure-conv", 600, rate=r, seed=1) for r in (2.0, 20.0)]
     again = px.simulate(data, xr.concat(loads, pd.Index([2.0, 20.0], name="rate")))
     assert again.identical(run)
     assert all(again[n].values.tobytes() == run[n].values.tobytes() for n in run.data_vars)
@@ -325,7 +325,7 @@ def test_the_same_load_gives_the_same_bytes(run):
 
 def test_processes_may_share_the_loads():
     data = px.inputs(**SERVER, policy="prophet")
-    loads = [batching.preset("azure-conv", 50, seed=n) for n in (1, 2)]
+    loads = [serving.preset("azure-conv", 50, seed=n) for n in (1, 2)]
     apart = dask.compute(
         *(dask.delayed(px.simulate)(data, a) for a in loads), scheduler="processes"
     )
@@ -418,14 +418,14 @@ def test_a_load_or_inputs_that_are_none_are_refused():
 
 def test_capacity_is_the_edge_of_what_a_server_keeps():
     data = px.inputs(**SERVER, policy=["baseline", "prophet"])
-    load = batching.preset("azure-conv", 1000, seed=3)
+    load = serving.preset("azure-conv", 1000, seed=3)
     found = px.capacity(data, load, ttft=2.0, tpot=0.05, quantile=0.9, tolerance=0.02)
     assert (found.outcome == 0).all()
     assert (found.capacity > 0.5).all()
     levels = {"quantiles": [0.9], "ttft": 2.0, "tpot": 0.05}
     for policy, scale in zip(("baseline", "prophet"), found.scale.values, strict=True):
         for factor, kept in ((0.999, True), (1.03, False)):
-            run = px.simulate(data, batching.faster(load, scale * factor), **levels)
+            run = px.simulate(data, serving.faster(load, scale * factor), **levels)
             one = run.sel(policy=policy).squeeze()
             assert (one.ttft <= 2.0 and one.tpot <= 0.05) == kept
 

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
-from prophet_xr import catalogue, describe
+from prophet_xr.catalogue import lookup
+from prophet_xr.terminal import catalogue_text
 
 CONFIGS = Path(__file__).parent.parent / "data" / "configs"
 
@@ -37,9 +38,9 @@ def test_a_row_from_a_config_assumes_what_no_config_says():
     assert row.cache_slots.item() == 2
     for name in ("skew", "gamma", "reuse_strength", "reuse_exponent", "cache_slots"):
         assert row[f"{name}_status"].item() == "assumed"
-    known = catalogue.row("model", "mixtral-8x7b")
+    known = lookup.row("model", "mixtral-8x7b")
     assert known.skew_status.item() == known.reuse_strength_status.item() == "measured"
-    assert catalogue.row("model", "switch-base-128").skew_status.item() == "assumed"
+    assert lookup.row("model", "switch-base-128").skew_status.item() == "assumed"
 
 
 def test_a_row_alone_is_a_scalar():
@@ -63,16 +64,16 @@ def test_the_same_model_twice_and_what_is_no_row_are_refused():
 
 
 def test_a_kept_model_is_known_by_its_label(mine):
-    catalogue.add(CONFIGS / "qwen3-30b-a3b.json", "My Qwen")
-    assert catalogue.kept() == ["my-qwen"]
+    lookup.add(CONFIGS / "qwen3-30b-a3b.json", "My Qwen")
+    assert lookup.kept() == ["my-qwen"]
     cube = px.sweep(px.inputs(model=["my-qwen", "qwen3-30b-a3b"], batch=1), ["total_parameters"])
     assert cube.total_parameters.sel(model="my-qwen") == 30_532_122_624
     with pytest.raises(px.InputError, match="is kept already in"):
-        catalogue.add(CONFIGS / "olmoe-1b-7b.json", "My Qwen")
-    catalogue.add(CONFIGS / "olmoe-1b-7b.json", "My Qwen", replace=True)
+        lookup.add(CONFIGS / "olmoe-1b-7b.json", "My Qwen")
+    lookup.add(CONFIGS / "olmoe-1b-7b.json", "My Qwen", replace=True)
     assert px.inputs(model="my-qwen").n_experts.item() == 64
     with pytest.raises(px.InputError, match="is in the catalogue"):
-        catalogue.add(CONFIGS / "olmoe-1b-7b.json", "dbrx-132b")
+        lookup.add(CONFIGS / "olmoe-1b-7b.json", "dbrx-132b")
 
 
 def test_a_broken_kept_model_is_refused_only_where_it_is_asked_for(mine):
@@ -81,7 +82,7 @@ def test_a_broken_kept_model_is_refused_only_where_it_is_asked_for(mine):
     assert px.inputs(model="olmoe-1b-7b").n_experts == 64
     with pytest.raises(px.SpecError, match=r"odd.json: expected a file made by"):
         px.inputs(model="odd")
-    listed = describe.catalogue()
+    listed = catalogue_text.catalogue()
     assert "olmoe-1b-7b" in listed
     assert "odd.json: expected a file made by" in listed
 
@@ -99,4 +100,4 @@ def test_precision_may_be_each_models_own():
     ("name", "label"), [("My Model/7B", "my-model-7b"), ("..", "model"), ("A" * 3, "aaa")]
 )
 def test_labels_can_be_file_names(name, label):
-    assert catalogue.slug(name) == label
+    assert lookup.slug(name) == label

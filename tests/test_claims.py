@@ -7,9 +7,10 @@ from math import isnan
 import pandas as pd
 import pytest
 
-from prophet_xr import claims, specs
+from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError
-from prophet_xr.statements import RULES
+from prophet_xr.studies.kv_extension import claim_verdicts
+from prophet_xr.studies.published.claim_file import RULES
 
 REFUTED, CONVENTION = "refuted by the true architecture", "hangs on the memory convention"
 HITS = ("reproduced", "reproduced with a fitted constant", REFUTED, CONVENTION)
@@ -41,7 +42,7 @@ tolerance = 0.05
 
 @pytest.fixture(scope="module")
 def frame(cubes) -> pd.DataFrame:
-    return claims.judge(cubes).set_index("id")
+    return claim_verdicts.judge(cubes).set_index("id")
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ def judged(cubes, monkeypatch):
     """Judge one claim of the file with some fields changed."""
 
     def judge(name: str, **changed) -> pd.Series:
-        one = next(c for c in claims.load() if c.id == name)
-        monkeypatch.setattr(claims, "load", lambda: [dataclasses.replace(one, **changed)])
-        row = claims.judge(cubes).iloc[0]
+        one = next(c for c in claim_verdicts.load() if c.id == name)
+        monkeypatch.setattr(claim_verdicts, "load", lambda: [dataclasses.replace(one, **changed)])
+        row = claim_verdicts.judge(cubes).iloc[0]
         monkeypatch.undo()
         return row
 
@@ -68,7 +69,7 @@ def file(tmp_path, monkeypatch):
 
 
 def test_every_published_claim_is_there_once():
-    ids = [claim.id for claim in claims.load()]
+    ids = [claim.id for claim in claim_verdicts.load()]
     assert sorted(ids) == [f"C{n:03d}" for n in range(1, 282)]
 
 
@@ -80,7 +81,7 @@ def test_the_file_is_ascii_and_holds_no_result():
 
 
 def test_most_claims_are_answered_and_the_rest_say_why(frame):
-    assert set(frame.verdict) <= set(claims.VERDICTS)
+    assert set(frame.verdict) <= set(claim_verdicts.VERDICTS)
     unanswered = frame[frame.verdict == UNSAID]
     assert len(frame) - len(unanswered) >= 200
     assert unanswered.reproduced.isna().all()
@@ -96,7 +97,7 @@ def test_the_summary_is_evaluated(frame):
 
 @pytest.mark.parametrize("group", EXACT)
 def test_numbers_that_the_formulas_give_are_hit(frame, group):
-    by_id = {claim.id: claim for claim in claims.load()}
+    by_id = {claim.id: claim for claim in claim_verdicts.load()}
     for name in EXACT[group]:
         row, claim = frame.loc[name], by_id[name]
         assert row.verdict in HITS, name
@@ -157,7 +158,7 @@ def test_a_fit_says_which_models_fit_without_prophet_too(frame):
 
 
 def test_the_rules_name_every_verdict():
-    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claims.VERDICTS)
+    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claim_verdicts.VERDICTS)
 
 
 def test_offloading_is_judged_with_the_cells_in_which_it_holds(frame):
@@ -217,23 +218,25 @@ def test_one_end_of_two_is_a_part(frame, judged):
 def test_the_verdict_follows_the_cubes(cubes, frame):
     published = cubes["published"]
     steps = published.expand_dims(step=cubes["ladder"].step.values)
-    swapped = claims.judge({**cubes, "verified": published, "ladder": steps}).set_index("id")
+    swapped = claim_verdicts.judge({**cubes, "verified": published, "ladder": steps}).set_index(
+        "id"
+    )
     assert frame.loc["C007", "verdict"] == REFUTED
     assert swapped.loc["C007", "verdict"] == "reproduced with a fitted constant"
     assert not swapped.verdict.isin([REFUTED, CONVENTION]).any()
 
 
 def test_the_summary_counts_every_claim(frame):
-    counts = claims.summary(frame)
+    counts = claim_verdicts.summary(frame)
     assert counts.to_numpy().sum() == len(frame)
-    assert list(counts.columns) == list(claims.VERDICTS)
+    assert list(counts.columns) == list(claim_verdicts.VERDICTS)
     assert counts.loc["multi_gpu", UNSAID] == counts.loc["multi_gpu"].sum()
 
 
 @pytest.mark.parametrize("name", ["unfitted", "ladder", "offload", "costs"])
 def test_a_missing_cube_is_refused(cubes, name):
     with pytest.raises(InputError, match=f"cubes lack '{name}'"):
-        claims.judge({n: cube for n, cube in cubes.items() if n != name})
+        claim_verdicts.judge({n: cube for n, cube in cubes.items() if n != name})
 
 
 @pytest.mark.parametrize(
@@ -260,15 +263,15 @@ def test_a_missing_cube_is_refused(cubes, name):
 def test_a_broken_file_is_refused(file, text, said):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=said):
-        claims.load()
+        claim_verdicts.load()
 
 
 def test_a_missing_file_is_refused(file):
     with pytest.raises(SpecError, match="cannot be read"):
-        claims.load()
+        claim_verdicts.load()
 
 
 def test_a_sound_file_is_read(file):
     file.write_text(HEAD + CLAIM)
-    (claim,) = claims.load()
+    (claim,) = claim_verdicts.load()
     assert (claim.model, claim.batch, claim.high) == (("deepseek-moe-16b",), (1,), 90.6)

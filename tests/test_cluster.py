@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from prophet_xr.cluster import grids, note, run, story, tables
-from prophet_xr.validation import engine_text, engines
+from prophet_xr.studies.multi_gpu import published_note, report, run, sweeps, tables
+from prophet_xr.studies.validation import engine_logs, engine_report
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +14,11 @@ def cubes():
 
 @pytest.fixture(scope="module")
 def memory() -> pd.DataFrame:
-    return engines.memory()
+    return engine_logs.memory()
 
 
 def test_the_note_comes_out_to_the_printed_digit(cubes):
-    rule, _ = note.both(cubes)
+    rule, _ = published_note.both(cubes)
     printed = {"4xH100": (105.9, 679.2, 6.42), "8xA100": (171.4, 1263.2, 7.37)}
     printed |= {"10xA6000": (61.4, 823.5, 13.41)}
     for system, (all_, less, up) in printed.items():
@@ -39,7 +39,7 @@ def test_every_claim_of_the_note_has_a_verdict(cubes):
 
 def test_prophet_never_needs_more_gpus_and_never_steps_faster(cubes):
     cube = cubes["scaling"]
-    least = grids.fewest(cube).fillna(1e9)
+    least = sweeps.fewest(cube).fillna(1e9)
     assert (least.sel(policy="prophet") <= least.sel(policy="baseline")).all()
     step = cube.step_time
     assert not (step.sel(policy="prophet") < step.sel(policy="baseline") * (1 - 1e-12)).any()
@@ -47,7 +47,7 @@ def test_prophet_never_needs_more_gpus_and_never_steps_faster(cubes):
 
 def test_the_best_plan_of_a_count_is_the_fastest_that_serves(cubes):
     cube = cubes["scaling"].sel(gpu="H100-80GB", batch=16, policy="baseline")
-    made = grids.best(cube).sel(model="qwen3-235b-a22b")
+    made = sweeps.best(cube).sel(model="qwen3-235b-a22b")
     own = cube.sel(model="qwen3-235b-a22b")
     assert made.plan.values.tolist()[:3] == ["", "", ""]  # 470 GB on up to four cards of 80
     for gpus in (8, 16, 32, 64):
@@ -60,7 +60,7 @@ def test_the_best_plan_of_a_count_is_the_fastest_that_serves(cubes):
 
 
 def test_the_report_tells_what_the_tables_hold(cubes):
-    text = story.report(cubes)
+    text = report.report(cubes)
     assert "of 8 models" in text
     for name in tables.TABLES:
         assert f"`{name}.csv`" in text
@@ -68,7 +68,7 @@ def test_the_report_tells_what_the_tables_hold(cubes):
 
 def test_weights_of_engine_logs(memory):
     ratio = memory.weights_ratio.dropna()
-    middle, nine = engine_text.spread(ratio)
+    middle, nine = engine_report.spread(ratio)
     assert len(ratio) >= 20
     assert abs(middle - 1) <= 0.005
     assert nine <= 3
@@ -76,10 +76,10 @@ def test_weights_of_engine_logs(memory):
 
 
 def test_kv_pools_of_engine_logs():
-    frame = engines.pools()
+    frame = engine_logs.pools()
     assert len(frame) >= 20
     for rows in (frame, frame[frame.held]):  # held out: nothing is fitted to them
-        middle, nine = engine_text.spread(rows.ratio)
+        middle, nine = engine_report.spread(rows.ratio)
         assert abs(middle - 1) <= 0.002
         assert nine <= 1.5
 
@@ -91,10 +91,10 @@ def test_room_for_the_kv_cache_in_fully_specified_logs(memory):
 
 
 def test_every_part_of_a_logged_row_is_compared_or_has_a_reason(memory):
-    out = engines.left_out()
+    out = engine_logs.left_out()
     weighed = set(memory.row[memory.weights.notna()])
-    pooled = set(engines.pools().row)
-    for row in engines.rows():
+    pooled = set(engine_logs.pools().row)
+    for row in engine_logs.rows():
         why = set(out[out.row == row["id"]]["not compared"])
         assert (row["id"] in weighed) != bool(why & {"all", "weights"})
         assert (row["id"] in pooled) != bool(why & {"all", "KV cache"})
@@ -102,8 +102,8 @@ def test_every_part_of_a_logged_row_is_compared_or_has_a_reason(memory):
 
 
 def test_decode_steps_and_exchange_of_large_systems():
-    frame = engines.decode()
+    frame = engine_logs.decode()
     assert (abs(frame.ratio - 1) <= 0.3).all()
     parts = frame["exchange, predicted"] + frame["all else, predicted"]
     assert (abs(parts - frame.predicted) < 1e-9).all()
-    assert (abs(engines.exchanges().ratio - 1) <= 0.15).all()
+    assert (abs(engine_logs.exchanges().ratio - 1) <= 0.15).all()

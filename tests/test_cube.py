@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from prophet_xr import engine, grid, scratch
+from prophet_xr import grid
+from prophet_xr.engine import memory
+from prophet_xr.engine import run as engine
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
 
@@ -69,7 +71,7 @@ def test_a_large_sweep_in_parts_and_blocks_equals_a_small_one(long_axes, pieces,
         out.step_time[:] = np.nan
         grid.sweep(long_axes, wanted, dtype=dtype, out=out)
         xr.testing.assert_identical(out.step_time, expected.step_time)
-        todo = grid.steps(*_planned(long_axes, wanted, dtype), scratch.LIMIT)
+        todo = grid.steps(*_planned(long_axes, wanted, dtype), memory.LIMIT)
     assert {nest.part for nest in todo.parted} == {todo.dim} == {"model"}
     assert todo.step == 2  # of three
     assert any(nest.block for nest in todo.parted)

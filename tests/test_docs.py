@@ -3,8 +3,8 @@
 import doctest
 from pathlib import Path
 
-from prophet_xr import describe
 from prophet_xr.registry import metrics
+from prophet_xr.terminal import catalogue_text
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -12,7 +12,7 @@ README = Path(__file__).parent.parent / "README.md"
 def test_the_metric_table_is_current():
     text = README.read_text()
     start = text.index("-->", text.index("<!-- metrics:")) + 3
-    assert text[start : text.index("<!-- end of metrics")].strip() == describe.metric_table()
+    assert text[start : text.index("<!-- end of metrics")].strip() == catalogue_text.metric_table()
 
 
 def test_every_metric_has_a_formula_in_words():

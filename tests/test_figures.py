@@ -13,11 +13,12 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from prophet_xr import canvas, store
+from prophet_xr import store
 from prophet_xr.errors import InputError
-from prophet_xr.figures import FIGURES
-from prophet_xr.reduce import names
-from prophet_xr.sentences import CAPTIONS
+from prophet_xr.reporting import figure_style
+from prophet_xr.reporting.numbers import names
+from prophet_xr.studies.kv_extension.figures import FIGURES
+from prophet_xr.studies.kv_extension.wording import CAPTIONS
 
 UNITS = ("(GB", "(×)", "(%)", "(sequences)")
 
@@ -42,7 +43,7 @@ def test_a_figure_reads_its_cube_and_labels_its_axes_with_units(name, study, cub
     before = cubes[study].copy(deep=True)
     drawing = FIGURES[name](cubes[study])
     assert isinstance(drawing, Figure)
-    assert drawing.get_figwidth() in (canvas.COLUMN, canvas.PAGE)
+    assert drawing.get_figwidth() in (figure_style.COLUMN, figure_style.PAGE)
     labels = [axes.get_xlabel() for axes in drawing.axes if axes.axison and axes.get_xlabel()]
     assert labels
     assert all(any(unit in label for unit in UNITS) for label in labels), labels
@@ -53,9 +54,9 @@ def test_a_figure_reads_its_cube_and_labels_its_axes_with_units(name, study, cub
 def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(
     name, verified, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(canvas.STYLE, "savefig", {"dpi": 50})  # a coarser picture is quicker
+    monkeypatch.setitem(figure_style.STYLE, "savefig", {"dpi": 50})  # a coarser picture is quicker
     for folder in ("a", "b"):
-        canvas.save(FIGURES[name](verified), tmp_path / folder, name)
+        figure_style.save(FIGURES[name](verified), tmp_path / folder, name)
     for kind in ("pdf", "png"):
         assert digest(tmp_path / "a" / f"{name}.{kind}") == digest(
             tmp_path / "b" / f"{name}.{kind}"
@@ -69,13 +70,14 @@ def test_another_process_draws_the_same_bytes(verified, tmp_path):
     name = "figure4_batch_context_tradeoff"
     store.save(verified, tmp_path / "cube.nc")
     code = (
-        "import sys, pathlib, xarray; from prophet_xr import canvas, figures; "
+        "import sys, pathlib, xarray; from prophet_xr.reporting import figure_style; "
+        "from prophet_xr.studies.kv_extension import figures; "
         "folder = pathlib.Path(sys.argv[1]); cube = xarray.load_dataset(folder / 'cube.nc'); "
-        f"canvas.save(figures.FIGURES[{name!r}](cube), folder / 'b', {name!r})"
+        f"figure_style.save(figures.FIGURES[{name!r}](cube), folder / 'b', {name!r})"
     )
     seed = {**os.environ, "PYTHONHASHSEED": "1"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=seed)
-    canvas.save(FIGURES[name](verified), tmp_path / "a", name)
+    figure_style.save(FIGURES[name](verified), tmp_path / "a", name)
     for kind in ("pdf", "png"):
         a, b = (tmp_path / folder / f"{name}.{kind}" for folder in "ab")
         assert digest(a) == digest(b)
@@ -84,7 +86,7 @@ def test_another_process_draws_the_same_bytes(verified, tmp_path):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_where_no_model_fits(name, verified):
     drawing = FIGURES[name](verified.sel(model=["grok-1-314b", "dbrx-132b"]))
-    with canvas.style():
+    with figure_style.style():
         drawing.draw_without_rendering()
 
 
@@ -106,7 +108,7 @@ def test_the_ranking_shows_every_fitting_cell_and_its_caption_names_every_other_
 def test_words_in_a_figure_neither_overlap_nor_leave_it(study, cubes):
     for name, draw in FIGURES.items():
         drawing = draw(cubes[study])
-        with canvas.style():
+        with figure_style.style():
             drawing.draw_without_rendering()
             boxes = [(t.get_text(), t.get_window_extent()) for t in _texts(drawing)]
         whole = drawing.bbox
@@ -137,7 +139,7 @@ def test_an_interrupted_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", stop)
     with pytest.raises(KeyboardInterrupt):
-        canvas.save(Figure(), tmp_path, "f")
+        figure_style.save(Figure(), tmp_path, "f")
     assert [p.name for p in tmp_path.iterdir()] == ["f.pdf"]
     assert (tmp_path / "f.pdf").read_text() == "old"
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prophet_xr as px
-from prophet_xr import SpecError, importer
-from prophet_xr.build import arithmetic
-from prophet_xr.importer.rows import FAMILIES
+from prophet_xr import SpecError
+from prophet_xr.catalogue.build import arithmetic
+from prophet_xr.catalogue.config import reader
+from prophet_xr.catalogue.config.fields import FAMILIES
 from prophet_xr.registry import QUANTITIES, fields
 
 CONFIGS = {
@@ -68,9 +69,9 @@ ALL = {**CONFIGS, "granite": GRANITE, "hunyuan": HUNYUAN, "llama": LLAMA}
 
 
 def numbers(config, **changes):
-    row = importer.read({**config, **changes})
+    row = reader.read({**config, **changes})
     found = {name: count.value for name, (count, _) in row.fields.items()}
-    return {**found, "total": importer.parameters(row.fields)}
+    return {**found, "total": reader.parameters(row.fields)}
 
 
 def without(config, *keys):
@@ -270,7 +271,7 @@ def test_qwen3_moe_as_saved_by_newer_libraries():
     old = CONFIGS["qwen3-30b-a3b"]
     new = {**old, "num_local_experts": old["num_experts"]}
     del new["num_experts"]
-    assert importer.read(new).fields["n_experts"][0] == importer.read(old).fields["n_experts"][0]
+    assert reader.read(new).fields["n_experts"][0] == reader.read(old).fields["n_experts"][0]
 
 
 def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
@@ -294,7 +295,7 @@ def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
             "vision_config": {"hidden_size": 9},
             "text_config": inner,
         }
-        assert importer.read(whole).notes.endswith("The vision tower is not counted.")
+        assert reader.read(whole).notes.endswith("The vision tower is not counted.")
         found = numbers(whole)
         assert found == numbers(inner)
         assert found["total"] == pytest.approx(total, rel=0.01)
@@ -303,7 +304,7 @@ def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
 
 
 def test_the_importer_stands_alone():
-    code = f"from prophet_xr import importer; print(importer.read({LLAMA!r}).family)"
+    code = f"from prophet_xr.catalogue.config import reader; print(reader.read({LLAMA!r}).family)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "llama\n", done.stderr
 
@@ -386,7 +387,7 @@ def broken(draw):
 @given(broken())
 def test_a_broken_config_gives_a_sound_row_or_a_refusal(config):
     try:
-        row = importer.read(config)
+        row = reader.read(config)
     except SpecError as problem:
         message = str(problem)
         assert len(message.splitlines()) == 1
@@ -397,11 +398,11 @@ def test_a_broken_config_gives_a_sound_row_or_a_refusal(config):
         assert low <= value <= min(high, 2**53)
     assert found["top_k"] <= found["n_experts"]
     assert found["decode_moe_layers"] <= found["moe_layers"] <= found["n_layers"]
-    assert 0 < importer.parameters(row.fields) <= 2**53
+    assert 0 < reader.parameters(row.fields) <= 2**53
 
 
 @settings(max_examples=100, deadline=1000)
 @given(st.dictionaries(st.text(max_size=9), junk, max_size=9), st.sampled_from(sorted(FAMILIES)))
 def test_arbitrary_json_is_refused(config, family):
     with pytest.raises(SpecError):
-        importer.read({**config, "model_type": family})
+        reader.read({**config, "model_type": family})

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from prophet_xr.errors import InputError, SpecError
-from prophet_xr.serving import distributions, loads, presets, traces
-from prophet_xr.serving.presets import preset
+from prophet_xr.serving import distributions, loads, preset_loads, traces
+from prophet_xr.serving.preset_loads import preset
 
 MANY = 1_000_000
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -166,10 +166,10 @@ def test_what_is_no_load_is_refused_in_one_line(load, message):
 # --- Presets -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", presets.presets())
+@pytest.mark.parametrize("name", preset_loads.presets())
 def test_a_preset_fits_what_its_source_states(name):
     """Rate within 2 %, means within 3 %, medians and 99 % within 1 %, CV within 5 %."""
-    load, stated = preset(name, MANY), presets.presets()[name].published
+    load, stated = preset(name, MANY), preset_loads.presets()[name].published
     assert loads.rate(load) == pytest.approx(stated["rate"], rel=0.02)
     if "cv" in stated:
         assert cv(load) == pytest.approx(stated["cv"], rel=0.05)
@@ -184,7 +184,7 @@ def test_a_preset_fits_what_its_source_states(name):
 def test_a_lognormal_would_miss_what_quantiles_keep():
     """Through the stated median and mean it has another 99 %, or does not exist."""
     missed = {}
-    for name, row in presets.presets().items():
+    for name, row in preset_loads.presets().items():
         for length in ("prompt", "output"):
             stated = row.published[length]
             if "p50" not in stated:
@@ -203,19 +203,19 @@ def test_a_lognormal_would_miss_what_quantiles_keep():
 def test_every_number_of_a_preset_has_a_status():
     import tomllib
 
-    rows = tomllib.loads(presets.specs.path().with_name("loads.toml").read_text())
+    rows = tomllib.loads(preset_loads.specs.path().with_name("loads.toml").read_text())
     for row in rows.values():
         for part in ("rate", "gaps", "prompt", "output"):
             assert row[part]["status"] in ("measured", "published", "assumed")
 
 
 def test_a_broken_preset_file_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(presets.specs, "path", lambda: tmp_path / "specs.nc")
+    monkeypatch.setattr(preset_loads.specs, "path", lambda: tmp_path / "specs.nc")
     (tmp_path / "loads.toml").write_text("[one]\nrate = 3\n")
-    presets.presets.cache_clear()
+    preset_loads.presets.cache_clear()
     with pytest.raises(SpecError, match=r"loads.toml cannot be read"):
         preset("one")
-    presets.presets.cache_clear()
+    preset_loads.presets.cache_clear()
 
 
 # --- Traces --------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_a_file_of_nothing_but_lines_ends(tmp_path, monkeypatch):
     ],
 )
 def test_the_published_traces_have_what_is_stated_of_them(file, name, count):
-    load, stated = traces.trace(shared(file)), presets.presets()[name].published
+    load, stated = traces.trace(shared(file)), preset_loads.presets()[name].published
     assert load.sizes["request"] == count
     assert loads.rate(load) == pytest.approx(stated["rate"], abs=0.005)
     for length in ("prompt", "output"):

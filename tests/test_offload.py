@@ -9,8 +9,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import prophet_xr as px
-from prophet_xr import canvas
-from prophet_xr.offloading import figures, grids, regions, run, story, tables, words
+from prophet_xr.reporting import figure_style
+from prophet_xr.studies.offloading import figures, regions, report, run, sweeps, tables, wording
 
 AXES = {
     "model": ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b"],
@@ -201,10 +201,10 @@ def test_cells_beyond_the_native_context_are_not_counted(costs):
     one = costs.slowdown.sel(policy="prophet", batch=1, cache_slots=0, hit_rate=1.0)
     count = sum(int((costs.context <= native).sum()) for native in costs.native_context.values)
     cells = count * costs.sizes["gpu"] * costs.sizes["host_link_rate"]
-    assert words.extent(one >= 0, costs) == f"{cells:,} of {cells:,} cells"
-    only = words.extent((one >= 0) & (one.model == "dbrx-132b") & (one.gpu == "H100-80GB"), costs)
+    assert wording.extent(one >= 0, costs) == f"{cells:,} of {cells:,} cells"
+    only = wording.extent((one >= 0) & (one.model == "dbrx-132b") & (one.gpu == "H100-80GB"), costs)
     assert only == f"12 of {cells:,} cells (DBRX-132B; H100-80GB)"
-    fast = words.extent((one >= 0) & (one.host_link_rate > 20e9), costs)
+    fast = wording.extent((one >= 0) & (one.host_link_rate > 20e9), costs)
     assert fast == f"{cells // 2:,} of {cells:,} cells (link 24.8 to 55 GB/s)"
 
 
@@ -218,7 +218,7 @@ def test_nearly_free_needs_most_experts_or_a_faster_link(costs):
     own = costs.sel(policy="prophet", batch=1)
     within = own.context <= own.native_context
     bare = (own.slowdown.sel(cache_slots=0) <= 1.25) & within
-    assert words.free_region(costs).startswith(
+    assert wording.free_region(costs).startswith(
         f"with only a step's experts resident, in {int(bare.sum())} of "
     )
     assert not bare.any()
@@ -269,17 +269,17 @@ def test_a_table_shows_the_cell_it_says(costs):
 def test_a_figure_is_a_column_wide_names_units_and_has_the_same_bytes(
     name, made, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(canvas.STYLE, "savefig", {"dpi": 50})  # a coarser picture is quicker
+    monkeypatch.setitem(figure_style.STYLE, "savefig", {"dpi": 50})  # a coarser picture is quicker
     cube, draw = figures.FIGURES[name]
     digests = []
     for folder in ("a", "b"):
         drawing = draw(made[cube])
         assert isinstance(drawing, Figure)
-        canvas.save(drawing, tmp_path / folder, name)
+        figure_style.save(drawing, tmp_path / folder, name)
         files = sorted((tmp_path / folder).iterdir())
         digests.append([hashlib.sha256(f.read_bytes()).hexdigest() for f in files])
     assert digests[0] == digests[1]
-    assert drawing.get_figwidth() == canvas.COLUMN
+    assert drawing.get_figwidth() == figure_style.COLUMN
     said = " ".join([drawing.get_supxlabel(), *(a.get_xlabel() for a in drawing.axes)])
     assert "GB/s" in said
     assert "A100-80GB, batch 1" in said.replace("\n", " ")
@@ -296,7 +296,7 @@ def test_the_break_even_figure_draws_the_least_hit_rates(made):
 
 
 def test_the_report_shows_every_table_and_figure_and_no_hole(made):
-    text = story.report(made)
+    text = report.report(made)
     for name in (*tables.TABLES, *figures.FIGURES):
         assert name in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
@@ -306,10 +306,10 @@ def test_the_report_shows_every_table_and_figure_and_no_hole(made):
 
 def test_the_report_follows_the_cube(costs):
     fast = costs.assign(slowdown=xr.ones_like(costs.slowdown))
-    assert words.free_region(fast).startswith(
+    assert wording.free_region(fast).startswith(
         "with only a step's experts resident, in 3,528 of 3,528 cells"
     )
-    assert "in 0 of 588 cells" in words.slow_region(fast)
+    assert "in 0 of 588 cells" in wording.slow_region(fast)
 
 
 def test_every_file_is_written_once_and_whole(made, tmp_path):
@@ -326,7 +326,7 @@ def test_every_file_is_written_once_and_whole(made, tmp_path):
 
 
 def test_the_grids_hold_the_models_of_the_study_and_those_measured():
-    labels = grids.models()
+    labels = sweeps.models()
     assert len(labels) == len(set(labels)) == 20
     assert labels[0] == "mixtral-8x7b"
     assert {"qwen3-30b-a3b", "gpt-oss-20b", "deepseek-v2-lite", "phi-3.5-moe"} < set(labels)

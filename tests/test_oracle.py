@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 from test_importer import CONFIGS, GRANITE, HUNYUAN, LLAMA
 
-from prophet_xr import importer
+from prophet_xr.catalogue.config import reader
 
 torch = pytest.importorskip("torch", reason="the oracle needs prophet_xr[oracle]")
 transformers = pytest.importorskip("transformers", reason="the oracle needs prophet_xr[oracle]")
@@ -138,7 +138,7 @@ def count(config):
 
 
 def numbers(config):
-    return {name: int(c.value) for name, (c, _) in importer.read(config).fields.items()}
+    return {name: int(c.value) for name, (c, _) in reader.read(config).fields.items()}
 
 
 def compare(config):

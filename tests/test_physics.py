@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import reference as by_hand
 
-from prophet_xr import grid, kernels, specs
+from prophet_xr import grid, kernels
+from prophet_xr.catalogue import specs
 
 MODELS = json.loads((Path(__file__).parent / "models_reference.json").read_text())
 PARTS = {

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prophet_xr as px
-from prophet_xr import cli, grid, kernels, planning
+from prophet_xr import cli, grid, kernels
+from prophet_xr.catalogue.plans import USUAL, parse
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES
 
@@ -25,8 +26,8 @@ def sweep(*names, **chosen):
     [("tp8", (8, 1, 1, 1)), ("tp8-pp2", (8, 2, 1, 1)), ("dp32-ep32", (1, 1, 32, 32))],
 )
 def test_a_label_says_the_degrees(label, degrees):
-    assert tuple(planning.parse(label).values()) == degrees
-    assert tuple(planning.parse(label.upper()).values()) == degrees
+    assert tuple(parse(label).values()) == degrees
+    assert tuple(parse(label.upper()).values()) == degrees
 
 
 @pytest.mark.parametrize("label", ["", "tp0", "tp", "tp8-tp2", "xx3", "tp8pp2", "tp9999999"])
@@ -44,7 +45,7 @@ def test_expert_ranks_are_all_ranks_or_none():
 def test_any_plan_that_is_written_is_read(t, p, d, experts):
     label = f"tp{t}-pp{p}-dp{d}" + (f"-ep{t * d}" if experts else "")
     expected = [t, p, d, t * d if experts else 1]
-    assert list(planning.parse(label).values()) == expected
+    assert list(parse(label).values()) == expected
 
 
 def test_gpus_of_a_plan_hold_all_experts_once():
@@ -301,7 +302,7 @@ def test_what_fit_recommends_is_the_cheapest_that_serves():
     text = fit("deepseek-v3-671b --gpu H200 --precision fp8 --runtime vllm --context 8192")
     lines = {line[:15]: line.split() for line in text.splitlines()}
     data = {"model": "deepseek-v3-671b", "precision": "fp8", "runtime": "vllm", "batch": 1}
-    data |= {"gpu": "H200", "context": 8192, "plan": list(planning.USUAL), "policy": "baseline"}
+    data |= {"gpu": "H200", "context": 8192, "plan": list(USUAL), "policy": "baseline"}
     cube = grid.sweep(grid.inputs(**data))
     served = cube.plan[cube.serves_context].values.tolist()
     plan = lines["the fewest H200"][3]

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
-from prophet_xr import engine, nesting, pareto, scratch, slabs
+from prophet_xr.engine import memory as scratch
+from prophet_xr.engine import nests, run
 from prophet_xr.errors import InputError
-from prophet_xr.quantiles import Histogram, exact
-from prophet_xr.queries import extremes, skyline
+from prophet_xr.queries import extremes, pareto, pareto_compiled
+from prophet_xr.queries.quantiles import Histogram, exact
+from prophet_xr.streaming import slabs
 
 METRICS = ["kv_extension", "max_context", "unique_experts", "step_time"]
 COMPILED = ["kv_extension", "unique_experts"]  # to compile more takes long
@@ -46,7 +48,7 @@ def expected(cube, name, over, where=""):
     """The metric in float64 with the dims to reduce stacked into one, in the order of the cube."""
     values = cube[name].astype(float)
     values = values.where(cube[where]) if where else values
-    order = [d for d in nesting.layout(cube) if d in values.dims]
+    order = [d for d in nests.layout(cube) if d in values.dims]
     inside = [d for d in ("policy", *order) if d in over and d in order]
     inside = list(dict.fromkeys(inside))
     kept = [d for d in order if d not in over]
@@ -88,12 +90,12 @@ def equal(data, cube, over, where, names=METRICS):
 @pytest.mark.parametrize("over", OVER.values(), ids=OVER)
 @pytest.mark.parametrize("where", ["", "fits"])
 def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, memory, monkeypatch):
-    monkeypatch.setattr(engine, "WALK_ALL", 10**9)
+    monkeypatch.setattr(run, "WALK_ALL", 10**9)
     equal(random_inputs, cube, over, where)
 
 
 @pytest.mark.parametrize(
-    ("over", "row"), [(["model"], 6), (["policy", "context", "hit_rate"], nesting.FOLDED_ROW)]
+    ("over", "row"), [(["model"], 6), (["policy", "context", "hit_rate"], nests.FOLDED_ROW)]
 )
 def test_compiled_statistics_equal_those_of_the_cube(
     random_inputs, cube, over, row, pieces, monkeypatch
@@ -175,9 +177,9 @@ def test_exact_quantiles_are_those_of_numpy(cells):
 
 
 def test_too_many_cells_to_sort_are_counted(random_inputs, cube, monkeypatch):
-    from prophet_xr.queries import summary
+    from prophet_xr.queries import summarize
 
-    monkeypatch.setattr(summary, "SORTED", 10)
+    monkeypatch.setattr(summarize, "SORTED", 10)
     over = ["batch", "context", "hit_rate"]
     found = px.summarize(random_inputs, "step_time", over, "quantile", quantiles=SHARES)
     cells, _ = expected(cube, "step_time", over)
@@ -207,9 +209,9 @@ def worse(cells: np.ndarray) -> np.ndarray:
 def test_a_front_is_what_no_row_beats(cells):
     kept = pareto.front(cells)
     assert sorted(kept) == np.flatnonzero(~worse(cells)).tolist()
-    np.testing.assert_array_equal(skyline.front(cells), kept)
+    np.testing.assert_array_equal(pareto_compiled.front(cells), kept)
     half = len(cells) // 2
-    for found in (pareto, skyline):
+    for found in (pareto, pareto_compiled):
         old = cells[:half][found.front(cells[:half])]
         more = np.where(cells == 6, np.nan, cells)[half:]
         asked = found.candidates(np.ascontiguousarray(more.T), old)
@@ -302,7 +304,7 @@ def test_a_label_is_the_first_beyond_the_target():
 
 
 def test_a_gap_is_not_bridged():
-    from prophet_xr.queries.crossing import _crossings
+    from prophet_xr.queries.solve import _crossings
 
     line = np.array([[0.0, np.nan, 2.0, 3.0], [0.0, 2.0, 0.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
     place, counts = _crossings(line, 1.0, np.array([0.0, 1.0, 2.0, 3.0]))

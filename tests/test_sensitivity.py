@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
-from prophet_xr.uncertainty import anova, grids
+from prophet_xr.studies.sensitivity import sweeps
+from prophet_xr.uncertainty import sobol_sums
 from prophet_xr.uncertainty.sampled import pawn_distances
 
 A, B = 7.0, 0.1
@@ -93,10 +94,10 @@ def test_a_grid_gives_the_closed_form(case):
         assert pair == pytest.approx(total[2], abs=0.01)
 
 
-@pytest.mark.parametrize("cells", [10, 200, anova.CELLS])
+@pytest.mark.parametrize("cells", [10, 200, sobol_sums.CELLS])
 @pytest.mark.parametrize("missing", ["drop", 0.3])
 def test_indices_are_those_of_the_definition(cells, missing, monkeypatch):
-    monkeypatch.setattr(anova, "CELLS", cells)
+    monkeypatch.setattr(sobol_sums, "CELLS", cells)
     random = np.random.default_rng(1)
     values = 1e6 + random.random((4, 3, 5, 2))
     values[1, 2], values[3, 0, 1] = np.nan, np.inf
@@ -137,10 +138,10 @@ def test_laws_of_indices(values, data):
     np.testing.assert_allclose(brute(values, list(ones.values())), [first, total], atol=1e-9)
 
 
-@pytest.mark.parametrize("cells", [60, 200, anova.CELLS])  # streamed, swept in parts, in one
+@pytest.mark.parametrize("cells", [60, 200, sobol_sums.CELLS])  # streamed, swept in parts, in one
 @pytest.mark.parametrize("where", ["", "fits"])
 def test_a_sweep_gives_the_indices_of_its_cube(random_inputs, where, cells, monkeypatch):
-    monkeypatch.setattr(anova, "CELLS", cells)
+    monkeypatch.setattr(sobol_sums, "CELLS", cells)
     over = ["policy", "model", "gpu", "batch", "hit_rate", "dedup_exponent"]
     cube = px.sweep(random_inputs, ["step_time", "fits"])
     values = cube.step_time.where(cube.fits) if where else cube.step_time
@@ -231,11 +232,11 @@ def test_sampling_gives_the_closed_form_within_its_interval(case):
     assert (abs(found.total - total) <= found.total_interval + 1e-9).all()
 
 
-@pytest.mark.parametrize("metric", grids.ASKED)
+@pytest.mark.parametrize("metric", sweeps.ASKED)
 def test_grid_and_sampling_agree_for_every_continuous_input(metric):
-    priors = grids.felt(metric)
-    exact = sa.on_grid(grids.cell(metric), metric, priors, second_order=False)
-    found = sa.sampled(grids.cell(metric), metric, priors, count=4096)
+    priors = sweeps.felt(metric)
+    exact = sa.on_grid(sweeps.cell(metric), metric, priors, second_order=False)
+    found = sa.sampled(sweeps.cell(metric), metric, priors, count=4096)
     assert exact.axis.values.tolist() == found.axis.values.tolist() == list(priors)
     for kind in ("first_order", "total"):
         off = abs(found[kind] - exact[kind])
@@ -243,7 +244,7 @@ def test_grid_and_sampling_agree_for_every_continuous_input(metric):
 
 
 def test_every_continuous_axis_and_every_prior_is_compared():
-    compared = {name for metric in grids.ASKED for name in grids.felt(metric)}
+    compared = {name for metric in sweeps.ASKED for name in sweeps.felt(metric)}
     assert compared >= {"batch", "context", "hit_rate", "dedup_exponent", *sa.known()}
 
 

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from prophet_xr.errors import InputError
-from prophet_xr.serving import figures, grids, run, story, tables, views
 from prophet_xr.serving.loads import load
-from prophet_xr.serving.presets import preset
+from prophet_xr.serving.preset_loads import preset
+from prophet_xr.studies.serving_load import figures, report, run, sweeps, tables, views
 
 CHOSEN = {"model": ["olmoe-1b-7b", "mixtral-8x7b"], "gpu": "H100-80GB", "policy": "on_demand"}
 
@@ -15,16 +15,16 @@ CHOSEN = {"model": ["olmoe-1b-7b", "mixtral-8x7b"], "gpu": "H100-80GB", "policy"
 @pytest.fixture(scope="module")
 def made() -> run.Cubes:
     """Two models, one of which fits with Prophet only."""
-    return run.drawn(grids.server(**CHOSEN), "azure-conv", [0.5, 20.0], [0, 1], 300)()
+    return run.drawn(sweeps.server(**CHOSEN), "azure-conv", [0.5, 20.0], [0, 1], 300)()
 
 
 def test_servers_have_the_defaults_of_their_card():
-    data = grids.server(gpu=["A100-80GB", "H100-80GB", "L40S"], model="olmoe-1b-7b")
+    data = sweeps.server(gpu=["A100-80GB", "H100-80GB", "L40S"], model="olmoe-1b-7b")
     assert data.max_sequences.values.tolist() == [256, 1024, 256]
     assert data.max_batched_tokens.values.tolist() == [2048, 8192, 2048]
     assert data.policy.values.tolist() == ["baseline", "prophet", "lru"]
     assert data.cache_slots.values.tolist() == [32]
-    assert grids.server(policy="lru", max_sequences=8).max_sequences.item() == 8
+    assert sweeps.server(policy="lru", max_sequences=8).max_sequences.item() == 8
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def test_servers_have_the_defaults_of_their_card():
 )
 def test_servers_that_cannot_be_compared_are_refused(chosen, message):
     with pytest.raises(InputError, match=message):
-        grids.server(**chosen)
+        sweeps.server(**chosen)
 
 
 def test_loads_at_several_rates_are_the_same_requests():
-    drawn = grids.drawn("azure-conv", [1.0, 4.0], [0, 1], 50)
+    drawn = sweeps.drawn("azure-conv", [1.0, 4.0], [0, 1], 50)
     assert drawn.arrival.dims == ("rate", "seed", "request")
     assert drawn.prompt.dims == ("seed", "request")
     same = preset("azure-conv", 50, rate=4.0, seed=1)
     np.testing.assert_allclose(drawn.arrival.sel(rate=4, seed=1), same.arrival)
-    again = grids.replayed(load([0.0, 2.0, 4.0], [5, 6, 7], [1, 1, 1], file="x.csv"), [])
+    again = sweeps.replayed(load([0.0, 2.0, 4.0], [5, 6, 7], [1, 1, 1], file="x.csv"), [])
     assert again.rate.values.tolist() == [0.5]
     assert again.arrival.values.tolist() == [[0, 2, 4]]
-    faster = grids.replayed(load([0.0, 2.0, 4.0], [5, 6, 7], [1, 1, 1], file="x.csv"), [1.0])
+    faster = sweeps.replayed(load([0.0, 2.0, 4.0], [5, 6, 7], [1, 1, 1], file="x.csv"), [1.0])
     assert faster.arrival.values.tolist() == [[0, 1, 2]]
 
 
@@ -110,7 +110,7 @@ def test_tables_hold_what_was_simulated(made):
 
 
 def test_the_report_says_what_the_numbers_say(made):
-    text = story.report(made)
+    text = report.report(made)
     assert "understates in 2" in text  # at Prophet's own mean batch, both rates
     assert "batch 1, the study's headline: overstates in 2" in text
     assert "in 2 cells of server and rate" in text
@@ -123,7 +123,7 @@ def test_the_report_says_what_the_numbers_say(made):
 def test_the_report_of_a_model_that_never_fits(made):
     only = {n: c.sel(model=["mixtral-8x7b"]) if "model" in c.dims else c for n, c in made.items()}
     none = {n: c.drop_sel(policy="on_demand") if "policy" in c.dims else c for n, c in only.items()}
-    text = story.summary(none)
+    text = report.summary(none)
     assert "no cell in which both policies fit" in text
     assert "nan" not in text
 
@@ -144,11 +144,11 @@ def test_same_seed_same_files(made, tmp_path):
 def test_a_trace_has_files_of_its_own(tmp_path):
     file = tmp_path / "My Trace.csv"
     file.write_text("arrival,prompt,output\n" + "".join(f"{n},200,20\n" for n in range(40)))
-    data = grids.server(model="olmoe-1b-7b", gpu="H100-80GB", policy="lru")
+    data = sweeps.server(model="olmoe-1b-7b", gpu="H100-80GB", policy="lru")
     made = run.replayed(data, file)()
     assert set(made) == {"served"}
     assert run.folder(file.stem) == "my-trace"
-    text = story.report(made)
+    text = report.report(made)
     assert text.startswith("# Prophet under load: My Trace.csv")
     assert "prophet-xr simulate --trace My Trace.csv" in text
     assert "figure4" not in text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from prophet_xr import build, specs
+from prophet_xr.catalogue import build, specs
 from prophet_xr.errors import SpecError
 from prophet_xr.registry import LABELLED, QUANTITIES, fields
 

@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
-from prophet_xr import jobs, stream
 from prophet_xr.errors import InputError
+from prophet_xr.streaming import cube_on_disk, to_disk
 
 METRICS = ["step_time", "unique_experts", "max_context", "fits", "predictor_memory"]
 AXES = {"batch": [1, 2, 4, 8, 16], "context": [1024, 4096, 8192], "hit_rate": [0.9, 0.99]}
@@ -29,7 +29,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def small_slabs(monkeypatch):
-    monkeypatch.setattr(stream, "SLAB", 4_000)
+    monkeypatch.setattr(to_disk, "SLAB", 4_000)
 
 
 def same(found, cube):
@@ -46,7 +46,7 @@ def same(found, cube):
 
 
 def slabs_of(data, path):
-    return len(jobs.planned_job(data, path, METRICS, "float64", None, stream.SLAB).slabs())
+    return len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -68,7 +68,7 @@ def test_a_scalar_policy_and_float32(tmp_path):
 def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     px.sweep_to(data, path, METRICS, progress=False).close()
-    monkeypatch.setattr(stream, "_run", None)
+    monkeypatch.setattr(to_disk, "_run", None)
     px.sweep_to(data, path, METRICS, progress=False).close()
     with pytest.raises(InputError, match="a cube of other inputs"):
         px.sweep_to(data, path, METRICS[:1], progress=False)
@@ -77,14 +77,14 @@ def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
 def computed(monkeypatch):
     """Record the slabs that are computed."""
     seen = []
-    compute = stream._computed
-    monkeypatch.setattr(stream, "_computed", lambda job, s: (seen.append(s), compute(job, s))[1])
+    compute = to_disk._computed
+    monkeypatch.setattr(to_disk, "_computed", lambda job, s: (seen.append(s), compute(job, s))[1])
     return seen
 
 
 def stopped(data, path, count):
     """Begin a cube, or go on with it, and be interrupted after so many slabs."""
-    compute, left = stream._computed, iter(range(count))
+    compute, left = to_disk._computed, iter(range(count))
 
     def fails(job, slab):
         if next(left, None) is None:
@@ -92,7 +92,7 @@ def stopped(data, path, count):
         return compute(job, slab)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "_computed", fails)
+        patch.setattr(to_disk, "_computed", fails)
         with pytest.raises(KeyboardInterrupt):
             px.sweep_to(data, path, METRICS, progress=False)
 
@@ -133,9 +133,11 @@ def test_a_lost_chunk_is_missed(data, tmp_path):
 
 def test_a_broken_folder_names_the_remedy(data, tmp_path):
     folder = tmp_path / ".cube.zarr.part"
-    job = jobs.planned_job(data, tmp_path / "cube.zarr", METRICS, "float64", None, stream.SLAB)
-    with stream._alone(job.target):
-        stream._begun(job)
+    job = cube_on_disk.planned_job(
+        data, tmp_path / "cube.zarr", METRICS, "float64", None, to_disk.SLAB
+    )
+    with to_disk._alone(job.target):
+        to_disk._begun(job)
     for line in (b"no number\n", b"\xff\n", b"999999\n"):
         (folder / "journal").write_bytes(job.digest.encode() + b"\n" + line)
         with pytest.raises(InputError, match="remove"):
@@ -149,7 +151,7 @@ def test_a_broken_folder_names_the_remedy(data, tmp_path):
 def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "_swap", lambda new, target: sys.exit(1))
+        patch.setattr(to_disk, "_swap", lambda new, target: sys.exit(1))
         with pytest.raises(SystemExit):
             px.sweep_to(data, path, METRICS, progress=False)
     other = data.assign(software_floor=0.005)
@@ -161,7 +163,7 @@ def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, m
 
 def test_two_writers_of_a_cube_do_not_mix(data, tmp_path):
     path = tmp_path / "cube.zarr"
-    with stream._alone(path), pytest.raises(InputError, match="written by another process"):
+    with to_disk._alone(path), pytest.raises(InputError, match="written by another process"):
         px.sweep_to(data, path, METRICS, progress=False)
     px.sweep_to(data, path, METRICS, progress=False).close()
 
@@ -253,7 +255,7 @@ def test_a_killed_run_loses_nothing(data, tmp_path, suffix):
 
 def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
-    compute = stream._computed
+    compute = to_disk._computed
     left = iter(range(3))
 
     def full(job, slab):
@@ -262,7 +264,7 @@ def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeyp
         return compute(job, slab)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "_computed", full)
+        patch.setattr(to_disk, "_computed", full)
         with pytest.raises(OSError, match=r"disk full at .*cube.zarr.*same call goes on"):
             px.sweep_to(data, path, METRICS, progress=False)
     seen = computed(monkeypatch)
@@ -270,7 +272,8 @@ def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeyp
         same(found, px.sweep(data, METRICS))
     assert (
         len(seen)
-        == len(jobs.planned_job(data, path, METRICS, "float64", None, stream.SLAB).slabs()) - 3
+        == len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
+        - 3
     )
 
 

@@ -13,8 +13,10 @@ import pytest
 import reference as by_hand
 import xarray as xr
 
-from prophet_xr import reduce, study, tables
-from prophet_xr.reduce import by_expert_count
+from prophet_xr.reporting.markdown import markdown
+from prophet_xr.studies.kv_extension import study, tables
+from prophet_xr.studies.published import averages
+from prophet_xr.studies.published.averages import by_expert_count
 
 OUTPUTS = Path(__file__).parent.parent / "outputs"
 AVERAGES = {
@@ -154,7 +156,7 @@ def test_every_table_reads_both_studies(published, verified):
             xr.testing.assert_identical(cube, before)
             groups = np.unique(cube.n_experts).size if "expert_count" in name else 16
             assert len(frame) == groups
-            lines = tables.markdown(frame).split("\n\n")[0].strip().splitlines()
+            lines = markdown(frame).split("\n\n")[0].strip().splitlines()
             assert len(lines) == len(frame) + 2
 
 
@@ -176,7 +178,7 @@ def test_three_averages_of_an_expert_count_by_hand(verified):
 def test_averages_have_the_same_heads_in_both_tables_and_studies(published, verified):
     for cube in (published, verified):
         for name in ("table2_average_extension", "table3_by_expert_count"):
-            assert set(reduce.AVERAGES) <= set(tables.TABLES[name](cube).columns)
+            assert set(averages.AVERAGES) <= set(tables.TABLES[name](cube).columns)
 
 
 def test_table_1_says_where_a_zero_stands_beside_tokens_gained(published, verified):
@@ -184,8 +186,8 @@ def test_table_1_says_where_a_zero_stands_beside_tokens_gained(published, verifi
     odd = table(published)
     rows = int(((odd["KV extension"] == 0) & (odd["KV increase [token]"] > 0)).sum())
     assert rows > 0
-    assert f"in {rows} of these 16 rows and in 32 of the 384 cells" in tables.markdown(odd)
-    assert tables.markdown(table(verified)).count("\n\n") == 0
+    assert f"in {rows} of these 16 rows and in 32 of the 384 cells" in markdown(odd)
+    assert markdown(table(verified)).count("\n\n") == 0
 
 
 def test_the_step_of_the_ladder_is_described(cubes):
@@ -213,7 +215,7 @@ def test_workers_leave_when_their_parent_is_killed():
     code = (
         "import os, signal\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from prophet_xr.drawing import leave_with_parent, start\n"
+        "from prophet_xr.reporting.drawing_processes import leave_with_parent, start\n"
         "pool = ProcessPoolExecutor(1, start(), leave_with_parent)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

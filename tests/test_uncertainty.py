@@ -9,10 +9,10 @@ import xarray as xr
 
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
-from prophet_xr import specs
-from prophet_xr.uncertainty import grids, words
-from prophet_xr.uncertainty.survival import conclusions, judged
-from prophet_xr.validation import engines, offload
+from prophet_xr.catalogue import specs
+from prophet_xr.studies.sensitivity import sweeps, wording
+from prophet_xr.studies.sensitivity.headlines import conclusions, judged
+from prophet_xr.studies.validation import engine_logs, offloading
 
 # --- Priors and draws ------------------------------------------------------------------------
 
@@ -58,12 +58,12 @@ def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
 def test_empirical_priors_are_what_was_measured():
     every, priors = specs.read("model"), sa.known()
     measured = every.isel(model=(every.reuse_strength_status == "measured").values)
-    logged, fetched = engines.memory(), offload.fetched()
+    logged, fetched = engine_logs.memory(), offloading.fetched()
     want = {
         "reuse_strength": measured.reuse_strength.values,
         "reuse_exponent": measured.reuse_exponent.values,
         "expert_parameters": (1 / logged.weights_ratio.dropna()).round(4),
-        "kv_full": engines.pools().ratio.dropna().round(4),
+        "kv_full": engine_logs.pools().ratio.dropna().round(4),
         "host_link_rate": fetched.ratio[fetched.kind == "bulk"].round(4),
     }
     assert set(want) == {name for name, own in priors.items() if own.kind == "empirical"}
@@ -195,16 +195,16 @@ def test_robustness_by_hand():
     found = sa.robustness(holds, base)
     assert found.share == pytest.approx(2 / 3)
     assert found.share_by_a.values.tolist() == [1, 1, 0]
-    assert found.verdict == words.HANGS
+    assert found.verdict == wording.HANGS
     assert found.total.values.tolist() == pytest.approx([1, 0])
     assert found.nearest.values.tolist() == ["4.0", ""]
-    assert sa.robustness(holds, base, {"a": 4.0}).verdict == words.WRONG
-    assert sa.robustness(holds, base, {"a": 1.0}).verdict == words.IN_TRUTH
+    assert sa.robustness(holds, base, {"a": 4.0}).verdict == wording.WRONG
+    assert sa.robustness(holds, base, {"a": 1.0}).verdict == wording.IN_TRUTH
     found = sa.robustness((a >= 1) & (b.b == "y"), base)
     assert found.nearest.values.tolist() == ["1.0", "y"]
     assert not found.at_base
     everywhere = sa.robustness(xr.ones_like(holds), base)
-    assert everywhere.verdict == words.SOLID
+    assert everywhere.verdict == wording.SOLID
     assert everywhere.nearest.values.tolist() == ["", ""]
     assert everywhere.total.isnull().all()
     single = sa.robustness(holds.isel(b=[0]), base)
@@ -251,11 +251,11 @@ def test_ranking_is_that_of_scipy():
 
 def test_the_headlines_hold_as_the_claims_say(cubes):
     found = judged(cubes).set_index("conclusion")
-    assert set(found.verdict) <= set(words.VERDICTS)
+    assert set(found.verdict) <= set(wording.VERDICTS)
     assert found.loc["DeepSeek-MoE-16B extends most"].at_base
     assert found.loc["64 experts is optimal"].at_base
-    assert found.loc["64 experts is optimal"].verdict == words.HANGS
-    assert found.loc["64 experts free 87.5% or more at batch 1"].verdict == words.SOLID
+    assert found.loc["64 experts is optimal"].verdict == wording.HANGS
+    assert found.loc["64 experts free 87.5% or more at batch 1"].verdict == wording.SOLID
     assert found.loc["8 to 16 experts free nothing from batch 8 on"].hangs_on == "routing"
     assert not found.loc["Small models extend 1.5 to 2.2x"].at_base
     assert not found.loc["Prophet beats fetching by 40x"].at_base
@@ -265,7 +265,7 @@ def test_the_headlines_hold_as_the_claims_say(cubes):
 
 def test_the_base_of_the_space_is_the_study(cubes):
     cube = cubes["assumptions"]
-    cell = {n: v for n, v in grids.BASE.items() if n in cube.kv_extension.dims}
+    cell = {n: v for n, v in sweeps.BASE.items() if n in cube.kv_extension.dims}
     base = cube.kv_extension.sel(cell).fillna(0.0)
     published = cubes["published"].kv_extension.sel(policy="prophet").transpose(*base.dims)
     np.testing.assert_allclose(base, published, rtol=1e-12)
@@ -281,7 +281,7 @@ def test_the_batch_of_little_savings_follows_the_power_law():
     found = sa.batch_of_little_savings()
     one = found.sel(model="switch-base-128", routing="power", dedup_exponent=0.932)
     assert one.batch.item() == pytest.approx((0.9 * 128) ** (1 / 0.932), rel=0.01)
-    assert one.side == words.CROSSES
+    assert one.side == wording.CROSSES
     own = sa.batch_of_little_savings(0.5, model="mixtral-8x7b", routing="power", dedup_exponent=1.0)
     assert own.batch.item() == pytest.approx(2, rel=0.01)
 
@@ -317,5 +317,5 @@ def test_the_hit_rate_of_the_target_meets_it():
         hit_rate=low.hit_rate.item(),
     )
     assert px.sweep(data, ["slowdown"]).slowdown.item() == pytest.approx(1.25, abs=0.02)
-    assert found.side.sel(host_link_rate=10e9) == words.ABOVE
-    assert found.side.sel(host_link_rate=800e9) == words.BELOW
+    assert found.side.sel(host_link_rate=10e9) == wording.ABOVE
+    assert found.side.sel(host_link_rate=800e9) == wording.BELOW

@@ -7,7 +7,16 @@ import pint
 import pytest
 
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import communication, memory, pages, plans, routing, runtime, shards, step
+from prophet_xr.physics import (
+    communication,
+    decode_step,
+    kv_blocks,
+    memory,
+    plans,
+    routing,
+    runtime,
+    weights,
+)
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -32,12 +41,12 @@ CONSTANTS = (
     (runtime, "LOGIT", "B"),
     (communication, "EXPERT", "expert"),
     (communication, "ELEMENT", "element"),
-    (pages, "STEP", "token"),
-    (pages, "TOKEN", "token"),
+    (kv_blocks, "STEP", "token"),
+    (kv_blocks, "TOKEN", "token"),
     (memory, "TOKEN", "token"),
-    (shards, "EXPERT", "expert"),
-    (shards, "PER_TOKEN", "parameter * token / element"),
-    (step, "EXPERT", "expert"),
+    (weights, "EXPERT", "expert"),
+    (weights, "PER_TOKEN", "parameter * token / element"),
+    (decode_step, "EXPERT", "expert"),
 )
 
 

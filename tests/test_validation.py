@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prophet_xr import specs
+from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError
-from prophet_xr.validation import document, fits, measured, offload, routing
+from prophet_xr.studies.validation import law_fits, measured, offloading, report, routing
 
 FILE = Path(__file__).parent.parent / "docs" / "validation.md"
 TRUE = {"skew": 0.4, "gamma": 0.7}
@@ -16,7 +16,7 @@ TRUE = {"skew": 0.4, "gamma": 0.7}
 
 @pytest.fixture(scope="module")
 def fetched() -> pd.DataFrame:
-    return offload.fetched()
+    return offloading.fetched()
 
 
 def zipf(frame: pd.DataFrame, held_out: bool) -> pd.Series:
@@ -84,32 +84,32 @@ def test_bulk_copies_follow_the_bytes(fetched):
     bulk = fetched[fetched.kind == "bulk"]
     assert len(bulk) == 8
     assert (bulk.ratio - 1).abs().median() <= 0.1
-    assert offload.factor(bulk.ratio).max() <= 1.3
+    assert offloading.factor(bulk.ratio).max() <= 1.3
 
 
 def test_every_engine_is_within_a_factor_once_its_class_is_known(fetched):
     assert len(fetched) == 20
-    off = offload.factor(fetched.ratio)
+    off = offloading.factor(fetched.ratio)
     assert off.median() <= 1.1
     assert off.groupby(fetched.kind).median().max() <= 1.15
     assert off.max() <= 1.5
 
 
 def test_the_cache_law_stands_in_for_a_stated_hit_rate(fetched):
-    law = offload.factor((fetched.by_law / fetched.measured).dropna())
+    law = offloading.factor((fetched.by_law / fetched.measured).dropna())
     assert len(law) == 10
     assert law.median() <= 1.15
 
 
 def test_the_constants_of_a_class_are_felt(fetched):
-    bare = offload.factor(offload.fetched(dict.fromkeys(document.CLASSES, "bulk")).ratio)
+    bare = offloading.factor(offloading.fetched(dict.fromkeys(report.CLASSES, "bulk")).ratio)
     unfused = fetched.kind == "unfused"
     assert bare[unfused].median() > 3
-    assert offload.factor(fetched.ratio)[unfused].median() <= 1.1
+    assert offloading.factor(fetched.ratio)[unfused].median() <= 1.1
 
 
 def test_misses_computed_on_the_host():
-    frame = offload.computed()
+    frame = offloading.computed()
     assert len(frame) == 6
     assert (frame.ratio - 1).abs().median() <= 0.1
 
@@ -144,12 +144,12 @@ def test_a_model_nobody_measured_takes_the_median_and_says_so():
 
 
 def test_the_fits_find_what_made_the_points():
-    pair = fits.distinct(64, 8, TRUE["skew"], 2.0)
-    assert fits.skew(64, 8, pair) == pytest.approx(TRUE["skew"], abs=1e-6)
-    curve = [(t, fits.distinct(64, 8, TRUE["skew"], t ** TRUE["gamma"])) for t in (2, 8, 32)]
-    assert fits.gamma(64, 8, TRUE["skew"], curve) == pytest.approx(TRUE["gamma"], abs=1e-4)
+    pair = law_fits.distinct(64, 8, TRUE["skew"], 2.0)
+    assert law_fits.skew(64, 8, pair) == pytest.approx(TRUE["skew"], abs=1e-6)
+    curve = [(t, law_fits.distinct(64, 8, TRUE["skew"], t ** TRUE["gamma"])) for t in (2, 8, 32)]
+    assert law_fits.gamma(64, 8, TRUE["skew"], curve) == pytest.approx(TRUE["gamma"], abs=1e-4)
     points = [(x, 1 - (1 - x) * np.exp(-2.0 * x**0.7)) for x in (0.125, 0.25, 0.375)]
-    assert fits.reuse(points) == pytest.approx((2.0, 0.7), rel=1e-6)
+    assert law_fits.reuse(points) == pytest.approx((2.0, 0.7), rel=1e-6)
 
 
 # --- The document ----------------------------------------------------------------------------
@@ -157,12 +157,12 @@ def test_the_fits_find_what_made_the_points():
 
 def test_the_document_is_current():
     text = FILE.read_text()
-    start, end = text.index(document.START), text.index(document.END) + len(document.END)
-    assert text[start:end] == document.document()
+    start, end = text.index(report.START), text.index(report.END) + len(report.END)
+    assert text[start:end] == report.document()
 
 
 def test_the_document_shows_every_row(fetched):
-    text = document.document()
+    text = report.document()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for system, seen in zip(fetched.system, 1e3 * fetched.measured, strict=True):
         shown = f"{seen:,.0f}" if seen >= 1000 else f"{seen:.1f}" if seen >= 100 else f"{seen:.2f}"
@@ -170,14 +170,14 @@ def test_the_document_shows_every_row(fetched):
 
 
 def test_a_file_keeps_what_stands_around_the_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "document", lambda: f"{document.START}\nnew\n{document.END}")
+    monkeypatch.setattr(report, "document", lambda: f"{report.START}\nnew\n{report.END}")
     file = tmp_path / "v.md"
-    file.write_text(f"before\n\n{document.START}\nold\n{document.END}\n\nafter\n")
-    document.update(file)
-    assert file.read_text() == f"before\n\n{document.START}\nnew\n{document.END}\n\nafter\n"
+    file.write_text(f"before\n\n{report.START}\nold\n{report.END}\n\nafter\n")
+    report.update(file)
+    assert file.read_text() == f"before\n\n{report.START}\nnew\n{report.END}\n\nafter\n"
     file.write_text("before\n")
-    document.update(file)
-    assert file.read_text() == f"before\n\n{document.START}\nnew\n{document.END}\n"
-    file.write_text(document.START)
+    report.update(file)
+    assert file.read_text() == f"before\n\n{report.START}\nnew\n{report.END}\n"
+    file.write_text(report.START)
     with pytest.raises(InputError, match="has one of the marks"):
-        document.update(file)
+        report.update(file)

@@ -6,15 +6,16 @@ from types import ModuleType
 import numpy as np
 import xarray as xr
 
-from prophet_xr import catalogue, pareto
+from prophet_xr.catalogue import lookup
+from prophet_xr.catalogue.plans import USUAL
+from prophet_xr.engine.codegen import Dims
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
-from prophet_xr.planning import USUAL
-from prophet_xr.queries.names import Names, dims_of, flag, labels, listed, result
-from prophet_xr.queries.summary import tallies
+from prophet_xr.queries import pareto
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels, listed, result
+from prophet_xr.queries.summarize import tallies
 from prophet_xr.registry import POLICY, QUANTITIES
-from prophet_xr.slabs import Plan, planned
+from prophet_xr.streaming.slabs import SlabPlan, planned
 
 PLAN = "plan"
 SCREENED = 20_000  # rows; to find a front of fewer nothing need be compiled
@@ -91,7 +92,7 @@ def frontier(
 
 
 def _fronts(
-    plan: Plan, objectives: list[str], signs: np.ndarray, kept: Dims, rest: Dims, where: str
+    plan: SlabPlan, objectives: list[str], signs: np.ndarray, kept: Dims, rest: Dims, where: str
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Costs and places of the front of each kept cell; both places count cells in C order."""
     size = {**plan.sizes, POLICY: plan.asked.size}
@@ -122,9 +123,9 @@ def _algorithm(rows: int) -> ModuleType:
     """How to find a front among so many rows."""
     if rows < SCREENED:
         return pareto
-    from prophet_xr.queries import skyline  # which needs numba
+    from prophet_xr.queries import pareto_compiled  # which needs numba
 
-    return skyline
+    return pareto_compiled
 
 
 def _single(cells: xr.Variable, shape: dict[str, int]) -> list[str]:
@@ -234,6 +235,6 @@ def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
     (8, 'tp8')
     """
     if PLAN not in data.dims:
-        usual = catalogue.rows(PLAN, "verified", USUAL, {})
+        usual = lookup.rows(PLAN, "verified", USUAL, {})
         data = data.drop_vars([PLAN, *usual.data_vars], errors="ignore").merge(usual)
     return cheapest(data, PLAN, cost="n_gpus", where=where).rename(cost="min_gpus")

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import registry
+from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.errors import InputError
-from prophet_xr.provenance import provenance
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.service import Service
+from prophet_xr.serving.server_tables import Service
 from prophet_xr.serving.simulate import each, gathered, latencies, objectives
 from prophet_xr.serving.state import Requests
 

@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from prophet_xr.loading import sound
-from prophet_xr.serving import clock, events, ledger
-from prophet_xr.serving.clock import step_duration
-from prophet_xr.serving.compiled import kept, part, whole
-from prophet_xr.serving.events import NONE, cancel, plan, pop, push
-from prophet_xr.serving.ledger import write
-from prophet_xr.serving.service import Service
+from prophet_xr.engine.compile import sound
+from prophet_xr.serving import event_queue, step_time, time_series
+from prophet_xr.serving.event_queue import NONE, cancel, plan, pop, push
+from prophet_xr.serving.jit import kept, part, whole
+from prophet_xr.serving.server_tables import Service
 from prophet_xr.serving.state import FINISH, FIRST, NARROW, STATE, Requests, Work, work
+from prophet_xr.serving.step_time import step_duration
+from prophet_xr.serving.time_series import write
 
 
 @part
@@ -285,7 +285,7 @@ def _compiled() -> Any:
     The cache knows the file of the function it keeps and not the files of those it calls, so their
     text is made part of its key.
     """
-    called = (clock, events, ledger, *clock.FORMULAS)
+    called = (step_time, event_queue, time_series, *step_time.FORMULAS)
     stamp = hashlib.sha256("".join(map(inspect.getsource, called)).encode()).hexdigest()
 
     def serve(state, service, requests, work):

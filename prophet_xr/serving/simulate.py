@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from prophet_xr.engine import cores
+from prophet_xr.catalogue.provenance import provenance
+from prophet_xr.engine.run import cores
 from prophet_xr.errors import InputError, whole
-from prophet_xr.provenance import provenance
 from prophet_xr.registry import LABELLED, QUANTITIES
-from prophet_xr.serving import ledger
+from prophet_xr.serving import time_series
 from prophet_xr.serving.expected import BATCH, at_batch, expected
 from prophet_xr.serving.loads import checked
 from prophet_xr.serving.outputs import OUTPUTS
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.service import TABLES, Service, Services, services
+from prophet_xr.serving.server_tables import TABLES, Service, Services, services
 from prophet_xr.serving.state import CAUSES, FINISH, FIRST, Requests, Work, admitted, requests_of
 
 REQUEST = "request"
@@ -252,11 +252,13 @@ def _rates(state: Any, requests: Requests, work: Work) -> dict[str, Any]:
 def _series(series: np.ndarray, width: float) -> dict[str, np.ndarray]:
     """Means over the bins of time."""
     with np.errstate(invalid="ignore"):
-        means = series[:, 1:].T / np.where(series[:, ledger.TIME] > 0, series[:, ledger.TIME], 0.0)
+        means = series[:, 1:].T / np.where(
+            series[:, time_series.TIME] > 0, series[:, time_series.TIME], 0.0
+        )
     middle = (np.arange(series.shape[0]) + 0.5) * width
     names = ("batch", "queue", "kv_used", "kv_budget", "expert_memory")
     rows = {f"{n}_series": row for n, row in zip(names, means, strict=True)}
-    return rows | {"time": np.where(series[:, ledger.TIME] > 0, middle, np.nan)}
+    return rows | {"time": np.where(series[:, time_series.TIME] > 0, middle, np.nan)}
 
 
 def _with_tables(result: xr.Dataset, tables: xr.Dataset) -> xr.Dataset:

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prophet_xr.serving.events import NONE, Wheel
-from prophet_xr.serving.service import Service
+from prophet_xr.serving.event_queue import NONE, Wheel
+from prophet_xr.serving.server_tables import Service
 
 LISTS = 4096  # of the wheel; an event further off is passed by once every so many steps
 NARROW = 1e-3  # s; width of a bin at first

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.quantiles import exact
-from prophet_xr.queries.summary import summarize
+from prophet_xr.queries.quantiles import exact
+from prophet_xr.queries.summarize import summarize
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW

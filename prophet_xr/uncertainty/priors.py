@@ -8,9 +8,10 @@ from math import inf
 
 import numpy as np
 
-from prophet_xr import kernels, specs  # noqa: F401  (kernels declares the metrics)
+from prophet_xr import kernels  # noqa: F401  (declares the metrics)
+from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
-from prophet_xr.queries.names import listed
+from prophet_xr.queries.arguments import listed
 from prophet_xr.uncertainty import door
 
 

@@ -19,7 +19,7 @@ from prophet_xr.grid import sweep
 from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
 from prophet_xr.uncertainty.priors import Priors
-from prophet_xr.uncertainty.variance import REASONS
+from prophet_xr.uncertainty.sobol import REASONS
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 METHODS = ("sobol", "morris", "pawn")

@@ -1,0 +1,1 @@
+"""Formulas in, filled arrays out: the loop nests behind a cube, compiled and run."""

@@ -1,0 +1,235 @@
+"""Statistics over dims, without storing what they are of."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr.checks import enough_memory
+from prophet_xr.engine import accumulate
+from prophet_xr.engine.codegen import Dims
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.grid import chosen
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels, listed, result
+from prophet_xr.queries.quantiles import Histogram, exact
+from prophet_xr.registry import POLICY, QUANTITIES
+from prophet_xr.streaming.slabs import Slab, SlabPlan, lengths, planned
+
+METHODS = {"mean": "mean", "min": "minimum", "max": "maximum"}  # that CF has a name for
+STATS = ("mean", "min", "max", "argmin", "argmax", "count", "quantile")
+SORTED = 2**22  # cells; quantiles of more are taken from a histogram
+
+
+def summarize(
+    data: xr.Dataset,
+    metrics: Names,
+    over: Names,
+    stats: Names = ("mean", "min", "max", "count"),
+    *,
+    where: str = "",
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+) -> xr.Dataset:
+    """Reduce metrics over dims without storing them.
+
+    Parameters
+    ----------
+    data
+        What `inputs` returns.
+    metrics
+        Names of the metrics.
+    over
+        Dims to reduce; a metric is reduced over those that it has.
+    stats
+        Any of ``mean``, ``min``, ``max``, ``argmin``, ``argmax``, ``count`` (cells that hold a
+        number; NaN is skipped) and ``quantile``.
+    where
+        A flag, such as ``fits`` or ``serves_context``: only cells where it is true count.
+    quantiles
+        Shares of the cells below.  Exact (interpolated) where at most 2**22 cells are reduced
+        into one; else within 0.2 % of a number that was there, from a histogram.
+
+    Returns
+    -------
+    xr.Dataset
+        ``{metric}_{stat}`` on the dims that are left, NaN where no cell counts.  The place of an
+        extreme is one variable per dim, ``{metric}_argmax_{dim}``, that holds labels; of equal
+        cells it is the first.
+
+    Raises
+    ------
+    InputError
+        As `sweep` does, and for an unknown statistic, dim or flag.
+
+    Examples
+    --------
+    >>> import prophet_xr as px
+    >>> data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=[1, 2, 4], context=4096)
+    >>> found = px.summarize(data, "kv_extension", over="batch", stats=["max", "argmax"])
+    >>> int(found.kv_extension_argmax_batch.sel(policy="prophet"))
+    1
+    """
+    wanted, over, stats = chosen(listed(metrics), data), dims_of(data, over), listed(stats)
+    if not stats:
+        raise InputError("stats=[] is empty; expected at least one of " + ", ".join(STATS))
+    for stat in stats:
+        if stat not in STATS:
+            raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")
+    shares = np.asarray(quantiles)
+    numeric = shares.dtype.kind in "iuf" and shares.ndim == 1
+    if not numeric or not ((shares >= 0) & (shares <= 1)).all():
+        raise InputError(f"quantiles={quantiles!r}; expected a list of numbers from 0 to 1")
+    if "quantile" in stats and "quantile" in data.dims:
+        raise InputError("'quantile' is a dim of the inputs; expected another name for it")
+    flag(where)
+    made: dict[str, tuple] = {}
+    if set(stats) - {"quantile"}:
+        placed = any(s.startswith("arg") for s in stats)
+        plan = planned(data, wanted, over, where, placed=placed)
+        for name, found in tallies(plan, wanted, over, POLICY in data.dims).items():
+            made |= _described(data, name, found, stats)
+    if "quantile" in stats:
+        plan = planned(data, wanted, over, where)
+        made |= _quantiles(plan, wanted, over, where, shares, POLICY in data.dims)
+        made["quantile"] = ("quantile", shares)
+    return result(data, over, made)
+
+
+@dataclass(frozen=True)
+class _Reduced:
+    """Tallies of one metric on ``dims``; their places count the cells of ``over``."""
+
+    dims: Dims
+    over: Dims
+    numbers: np.ndarray
+    places: np.ndarray
+
+
+def tallies(
+    plan: SlabPlan, wanted: Iterable[str], over: Iterable[str], labelled: bool
+) -> dict[str, _Reduced]:
+    """Fold what is wanted, slab by slab; ``labelled`` tells that policy is a dim of the inputs."""
+    nest_of = {name: nest for nest in plan.nests for name in nest.folds}
+    found: dict[str, _Reduced] = {}
+    for name in wanted:
+        inside = nest_of[name].dims
+        dims = tuple(d for d in inside if d not in over and (d != POLICY or labelled))
+        reduced = tuple(d for d in inside if d in over)
+        shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in dims]
+        enough_memory(48 * prod(shape))
+        found[name] = _Reduced(dims, reduced, *accumulate.no_cells(shape))
+    for slab in plan.slabs():
+        for name, part in plan.run(slab)[1].items():
+            _add(plan, found[name], slab, *part, POLICY in nest_of[name].dims)
+    return found
+
+
+def _add(
+    plan: SlabPlan,
+    found: _Reduced,
+    slab: Slab,
+    numbers: np.ndarray,
+    places: np.ndarray,
+    by_policy: bool,
+) -> None:
+    """Merge the tallies of one slab, on (kind, policy, kept dims), into those of the grid."""
+    if by_policy:
+        numbers, places = numbers[:, plan.asked], places[:, plan.asked]
+    over = [d for d in found.over if d != POLICY]
+    whole = [plan.sizes[d] for d in over]
+    start = [slab[d].start for d in over]
+    places = accumulate.places_in_grid(places, [lengths(slab)[d] for d in over], start, whole)
+    if POLICY in found.over:
+        rows = np.arange(plan.asked.size).reshape(-1, *[1] * (places.ndim - 2))
+        places[1:] = np.where(places[1:] < 0, -1, places[1:] + rows * prod(whole))
+        numbers, places = accumulate.merge(numbers, places)
+    elif POLICY not in found.dims:
+        numbers, places = numbers[:, 0], places[:, 0]
+    at = (slice(None), *(slice(None) if d == POLICY else slab[d] for d in found.dims))
+    if all(lengths(slab)[d] == plan.sizes[d] for d in over):  # seen whole: nothing to merge with
+        found.numbers[at], found.places[at] = numbers, places
+        return
+    pairs = [
+        np.stack(both, 1) for both in ((found.numbers[at], numbers), (found.places[at], places))
+    ]
+    found.numbers[at], found.places[at] = accumulate.merge(*pairs)
+
+
+def _described(
+    data: xr.Dataset, name: str, found: _Reduced, stats: Iterable[str]
+) -> dict[str, tuple]:
+    """Variables of the statistics of one metric."""
+    total, low, high = found.numbers
+    count, low_at, high_at = found.places
+    some = count > 0
+    mean = np.divide(total, count, where=some, out=np.full(count.shape, np.nan))
+    values = {"mean": mean, "min": np.where(some, low, np.nan), "max": np.where(some, high, np.nan)}
+    made: dict[str, tuple] = {}
+    for stat in stats:
+        attrs = _attrs(name, stat, found.over)
+        if stat in values:
+            made[f"{name}_{stat}"] = (found.dims, values[stat], attrs)
+        elif stat == "count":
+            made[f"{name}_{stat}"] = (found.dims, count, {**attrs, "units": "1"})
+        elif stat != "quantile":
+            at = labels(data, found.over, low_at if stat == "argmin" else high_at, some)
+            for d, best in at.items():
+                made[f"{name}_{stat}_{d}"] = (found.dims, best, _label_attrs(d, attrs))
+    return made
+
+
+def _attrs(name: str, stat: str, over: Dims) -> dict[str, str]:
+    q = QUANTITIES[name]
+    found = {"long_name": f"{q.long_name}: {stat}", "units": q.units}
+    if over and stat in METHODS:
+        found["cell_methods"] = " ".join([*(f"{d}:" for d in over), METHODS[stat]])
+    return found
+
+
+def _label_attrs(dim: str, attrs: dict[str, str]) -> dict[str, str]:
+    units = QUANTITIES[dim].units if dim in QUANTITIES else ""
+    return {**attrs, "long_name": f"{attrs['long_name']}, {dim}", "units": units}
+
+
+# --- Quantiles -------------------------------------------------------------------------------
+
+
+def _quantiles(
+    plan: SlabPlan,
+    wanted: Iterable[str],
+    over: Iterable[str],
+    where: str,
+    shares: np.ndarray,
+    labelled: bool,
+) -> dict[str, tuple]:
+    """Variables of the quantiles of metrics."""
+    few = prod(plan.asked.size if d == POLICY else plan.sizes[d] for d in over) <= SORTED
+    made: dict[str, tuple] = {}
+    sketches: dict[tuple, Histogram] = {}
+    for slab in plan.slabs(over if few else ()):
+        for name, cells in plan.cells(slab, wanted, where).items():
+            drop = () if labelled else (POLICY,)
+            kept = tuple(str(d) for d in cells.dims if d not in (*over, *drop))
+            rest = tuple(str(d) for d in cells.dims if d not in kept)
+            if name not in made:
+                shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in kept]
+                enough_memory(8 * shares.size * prod(shape))
+                attrs = _attrs(name, "quantile", tuple(d for d in rest if d not in drop))
+                values = np.full((shares.size, *shape), np.nan)
+                made[f"{name}"] = (("quantile", *kept), values, attrs)
+            table = cells.transpose(*kept, *rest).values
+            table = table.reshape(*table.shape[: len(kept)], -1)
+            at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
+            if few:
+                made[name][1][:, *at] = exact(table, shares)
+                continue
+            if any(slab[d].start for d in plan.order if d not in (*cells.dims, POLICY)):
+                continue  # counted with the first slab of those dims
+            starts = [0 if d == POLICY else slab[d].start for d in kept]
+            for index in np.ndindex(table.shape[:-1]):
+                place = (name, *(i + s for i, s in zip(index, starts, strict=True)))
+                sketches.setdefault(place, Histogram()).add(table[index])
+    for (name, *index), sketch in sketches.items():
+        made[name][1][:, *index] = sketch.quantiles(shares)
+    return {f"{name}_quantile": value for name, value in made.items()}

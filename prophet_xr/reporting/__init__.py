@@ -1,0 +1,1 @@
+"""Files, numbers in words and the style of figures, for every study."""

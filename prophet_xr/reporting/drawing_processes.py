@@ -1,0 +1,26 @@
+"""Processes that draw figures, started early: what they import, they import beside the caller."""
+
+import os
+from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing.context import BaseContext
+from threading import Thread
+
+
+def start() -> BaseContext:
+    """Start the process that others are forked from, unless it runs already."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["prophet_xr.studies.kv_extension.figures"])
+    forkserver.ensure_running()
+    return context
+
+
+def leave_with_parent() -> None:
+    """Let a worker end when its parent is gone, however it went."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_leave, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,1 @@
+"""Cubes larger than memory, written slab by slab."""

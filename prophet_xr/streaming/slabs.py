@@ -1,0 +1,176 @@
+"""A grid in slabs: each is a part of every axis but the policy, evaluated in bounded memory."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from math import prod
+
+import numpy as np
+import xarray as xr
+
+from prophet_xr import grid
+from prophet_xr.engine import accumulate
+from prophet_xr.engine import memory as scratch
+from prophet_xr.engine import run as engine
+from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.memory import Memory
+from prophet_xr.engine.nests import FOLDED_ROW, Fold, layout, natural, nests
+from prophet_xr.engine.partition import part_lengths, shapes, slices
+from prophet_xr.registry import POLICY, needed
+
+FEW = 4 * FOLDED_ROW  # cells; fewer are reduced row upon row, not along a row,
+LONG = 64  # cells; if a row is so long
+
+Slab = Mapping[str, slice]
+
+
+@dataclass
+class _Done:
+    """The part of each nest that is in the arrays: slabs that share it need not run it again."""
+
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parts: dict[Nest, list[slice]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SlabPlan:
+    """Nests, what they read, and how to run them on a part of the grid.
+
+    ``full``    the inputs with the baseline first, ``asked`` the rows of policy that were meant
+    ``order``   its dims as the nests have them, the policy first
+    ``dims``    those of every quantity
+    ``kept``    dims that nothing is folded over: slabs of them need not be merged
+    """
+
+    full: xr.Dataset
+    asked: np.ndarray
+    order: Dims
+    dims: Mapping[str, Dims]
+    kept: frozenset[str]
+    nests: tuple[Nest, ...]
+    arrays: Mapping[str, np.ndarray]
+    memory: Memory = field(default_factory=Memory)
+    done: _Done = field(default_factory=_Done)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Length of each dim of the grid, in order."""
+        return {d: self.full.sizes[d] for d in self.order}
+
+    def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
+        """Cut the grid until what is stored of a slab, and arrays ``together``, fit its memory."""
+        lengths = self.slab_lengths(uncut, together, scratch.LIMIT)
+        with self.memory.kept():
+            for cut in product(*(slices(n, lengths[d]) for d, n in self.sizes.items())):
+                yield dict(zip(self.sizes, cut, strict=True))
+
+    def slab_lengths(
+        self, uncut: Iterable[str], together: Iterable[Dims], limit: int
+    ) -> dict[str, int]:
+        """Length of a slab along each dim."""
+        stored = [nest.dims for nest in self.nests for _ in nest.stores]
+        return part_lengths(self.sizes, [*stored, *together], {POLICY, *uncut}, limit, self.kept)
+
+    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, accumulate.Tally]]:
+        """What the nests store on a slab, and what they fold.
+
+        The arrays are overwritten by the next call.
+        """
+        here = lengths(slab)
+        cut = {d for d in self.order if here[d] < self.sizes[d]}
+        arrays = {
+            name: array
+            if cut.isdisjoint(self.dims[name])
+            else np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
+            for name, array in self.arrays.items()
+        }
+        stored = self.memory.arrays(shapes(self.nests, here))
+        if self.done.arrays is not stored:
+            self.done.arrays, self.done.parts = stored, {}
+        arrays |= stored
+        folded: dict[str, accumulate.Tally] = {}
+        walk = engine.walks(self.nests, here)
+        for nest in self.nests:
+            part = [slab[d] for d in nest.dims]
+            if self.done.parts.get(nest) == part:
+                continue
+            self.done.parts[nest] = part
+            if nest.folds:
+                tallies = engine.fold(nest, here, arrays, walk)
+                # Along the dims that a nest has not, it is counted once: with their first slab.
+                if not any(slab[d].start for d in self.order if d not in nest.dims):
+                    folded |= tallies
+            else:
+                engine.run(nest, here, arrays, walk)
+        return arrays, folded
+
+    def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
+        """Quantities on a slab in float64, of the policies asked for; NaN where no cell counts."""
+        arrays, _ = self.run(slab)
+        found = {n: self._asked(n, arrays[n]) for n in names}
+        if where:
+            flag = self._asked(where, arrays[where])
+            return {n: _masked(v, flag, self.order) for n, v in found.items()}
+        return {n: v.astype(np.float64) for n, v in found.items()}
+
+    def _asked(self, name: str, array: np.ndarray) -> xr.Variable:
+        variable = xr.Variable(self.dims[name], array)
+        return variable.isel({POLICY: self.asked}) if POLICY in variable.dims else variable
+
+
+def planned(
+    data: xr.Dataset,
+    wanted: Iterable[str],
+    over: Iterable[str] = (),
+    where: str = "",
+    dtype: str = "float64",
+    placed: bool | None = None,
+) -> SlabPlan:
+    """Plan a reduction over dims: what is wanted is stored, or accumulated if ``placed`` is given.
+
+    ``placed`` tells whether with the places of the extremes.
+    """
+    names = [*wanted, where] if where else list(wanted)
+    need = needed(names)
+    full = grid.complete(data, need)
+    rest = [d for d in layout(full) if d != POLICY]
+    reduced = tuple(d for d in rest if d in over)
+    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
+    folding = None if placed is None else Fold(reduced, where, placed)
+    dims = natural(full, need, order)
+    rows = full.variables[POLICY].values.tolist()
+    made = nests(full, need, wanted if folding else names, order, dtype, folding)
+    return SlabPlan(
+        full=full,
+        asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
+        order=order,
+        dims=dims,
+        kept=frozenset(rest) - set(reduced),
+        nests=made,
+        arrays=grid.numbers(full, dims),
+    )
+
+
+def _nested(full: xr.Dataset, kept: list[str], over: Dims) -> Dims:
+    """Dims with the reduced ones last, or before the last kept ones if few cells become one.
+
+    A row that is reduced along itself is settled once for every kept cell: dear if that is often.
+    """
+    inner: list[str] = kept[-1:]  # however long: such a row is evaluated in blocks
+    kept = kept[:-1]
+    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= FOLDED_ROW:
+        inner.insert(0, kept.pop())
+    beside = prod(full.sizes[d] for d in inner) >= LONG
+    few = prod(full.sizes[d] for d in over) < FEW
+    return (*kept, *over, *inner) if few and beside else (*kept, *inner, *over)
+
+
+def lengths(slab: Slab) -> dict[str, int]:
+    """Length of each dim of a slab."""
+    return {d: part.stop - part.start for d, part in slab.items()}
+
+
+def _masked(values: xr.Variable, flag: xr.Variable, order: Dims) -> xr.Variable:
+    dims = [d for d in order if d in (*values.dims, *flag.dims)]
+    return values.where(flag).transpose(*dims)

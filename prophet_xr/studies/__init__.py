@@ -1,0 +1,1 @@
+"""Six studies on top of the library; none of them knows another."""

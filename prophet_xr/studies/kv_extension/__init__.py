@@ -1,0 +1,1 @@
+"""The published study: how much context Prophet buys, and what becomes of each claim."""

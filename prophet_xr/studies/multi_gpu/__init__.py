@@ -1,0 +1,1 @@
+"""How models scale over several GPUs."""

@@ -1,0 +1,1 @@
+"""What offloading experts to host memory costs."""

@@ -1,0 +1,1 @@
+"""What the published study says, and what several studies read of it."""

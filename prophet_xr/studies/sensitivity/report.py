@@ -1,0 +1,193 @@
+"""Results -> Markdown: which of the study's conclusions survive other assumptions."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from prophet_xr.reporting.markdown import markdown
+from prophet_xr.studies.sensitivity import headlines
+from prophet_xr.studies.sensitivity.break_even_figures import FIGURES
+from prophet_xr.studies.sensitivity.sweeps import AVERAGES, BASE, DEPLOYED
+from prophet_xr.studies.sensitivity.tables import TABLES
+from prophet_xr.studies.sensitivity.wording import (
+    HANGS,
+    IN_TRUTH,
+    NEVER,
+    ROBUST,
+    SOLID,
+    VERDICTS,
+    WRONG,
+    label,
+    title,
+    worded,
+)
+from prophet_xr.uncertainty.priors import known
+from prophet_xr.uncertainty.robustness import ranking
+
+Made = Mapping[str, Any]
+
+
+def report(made: Made) -> str:
+    """Write the report on sensitivity: conclusions, tables and figures."""
+    parts = ["# Which conclusions survive other assumptions", told(made["judged"])]
+    parts += [_space(made["assumptions"], made["costs"]), _ranks(made["ranking"])]
+    parts += [_global(made), _agreement(made), "## Priors", _priors(), "## Tables"]
+    for name, table in TABLES.items():
+        heading = (table.__doc__ or name).splitlines()[0]
+        parts += [f"### {heading}", f"`{name}.csv`", markdown(table(made)).strip("\n")]
+    parts.append("## Figures")
+    for name, draw in FIGURES.items():
+        heading = (draw.__doc__ or name).splitlines()[0]
+        parts += [f"### {heading}", f"![{heading}]({name}.png)"]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(cubes: Mapping[str, xr.Dataset]) -> str:
+    """Say what survives, for the study's report.  Reads ``assumptions`` and ``costs``."""
+    cube = cubes["assumptions"]
+    ranks = ranking(headlines.scores(cube), "model", BASE)
+    ranks = ranks.assign_coords(model_name=cube.model_name)
+    found = headlines.judged(cubes)
+    return "\n\n".join([told(found), _space(cube, cubes["costs"]), _ranks(ranks)])
+
+
+# --- Conclusions -----------------------------------------------------------------------------
+
+HEADS = {
+    SOLID: "Robust",
+    IN_TRUTH: "Robust under the true architectures, not under the study's constants",
+    HANGS: "Hang on an assumption",
+    WRONG: "Wrong",
+}
+
+
+def told(judged: pd.DataFrame) -> str:
+    """Say of each conclusion whether it is robust, hangs on an assumption, or is wrong."""
+    counts = {v: int((judged.verdict == v).sum()) for v in VERDICTS}
+    parts = [
+        f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[IN_TRUTH]} robust "
+        f"under the true architectures only, {counts[HANGS]} hanging on an assumption, "
+        f"{counts[WRONG]} wrong. *Robust*: it holds in at least {ROBUST:.0%} of the space of "
+        f"assumptions and of its part under the true architectures. *Wrong*: in at most "
+        f"{NEVER:.0%} of either. The assumption on which another hangs is that with the "
+        f"largest total Sobol index of whether it holds. A number holds if it agrees "
+        f"within {headlines.AGREES:.0%}."
+    ]
+    for verdict in VERDICTS:
+        rows = judged[judged.verdict == verdict].to_dict("records")
+        lines = [f"- **{own['conclusion']}.** {_why(own)}" for own in rows]
+        parts.append(f"**{HEADS[verdict]}**\n\n" + ("\n".join(lines) or "- None."))
+    return "\n\n".join(parts)
+
+
+def _why(own: Mapping[Any, Any]) -> str:
+    known = own["share_true"] != own["share"]
+    text = f"It holds in {own['share']:.1%} of the space"
+    text += f", in {own['share_true']:.1%} under the true architectures" if known else ""
+    text += f"; there {own['instead']}." if known else f"; {own['instead']}."
+    if own["hangs_on"]:
+        text += f" It hangs most on the {title(own['hangs_on'])} (index {own['index']:.2f}: "
+        text += f"{own['by_label']})"
+        if own["then"]:
+            text += f", then on the {title(own['then'])} ({own['then_index']:.2f})"
+        text += "."
+    if not own["nearest"]:
+        return f"{text} No assumption of the space changes the answer."
+    here = "breaks" if own["at_base"] else "does not hold as stated; it would"
+    return f"{text} It {here} with {worded(own['nearest'])}."
+
+
+def _space(cube: xr.Dataset, costs: xr.Dataset) -> str:
+    sizes = {d: n for d, n in cube.kv_extension.sizes.items() if d in BASE}
+    cells = len(AVERAGES) * prod(sizes.values())
+    axes = "; ".join(
+        f"{title(str(d))} ({', '.join(label(str(d), v) for v in cube[d].values)})" for d in sizes
+    )
+    links = ", ".join(label("host_link_rate", v) for v in costs.host_link_rate.values)
+    return (
+        f"*The space.* Conclusions on memory are judged in {cells:,} cells, each an average over "
+        f"the study's grid: {axes}; and three ways to average ({', '.join(AVERAGES)}). The hit "
+        f"rate enters no memory metric: its index is 0 for all of these. The three on latency are "
+        f"judged at batch 1 over {costs.sizes['model']} models, {costs.sizes['gpu']} cards, "
+        f"{costs.sizes['context']} contexts, {costs.sizes['hit_rate']} hit rates, "
+        f"{costs.sizes['host_link_rate']} links ({links}) and every cache short of all experts, "
+        f"without a cost per copy or step. Every cell weighs the same; a cell that cannot be (a "
+        f"cache of more slots than experts, a context beyond the native one) counts for nothing."
+    )
+
+
+def _ranks(found: xr.Dataset) -> str:
+    first = found["first"].sortby(found["first"], ascending=False)
+    best = [
+        f"{name} {value:.0%}"
+        for name, value in zip(first.model_name.values[:4], first.values[:4], strict=True)
+    ]
+    return (
+        f"**Ranking of models.** Kendall's tau with the published ranking is "
+        f"{found.tau.median().item():.2f} in the median and {found.tau.min().item():.2f} at least. "
+        f"The probability of ranking first, each assumption alike: {', '.join(best)}."
+    )
+
+
+def _global(made: Made) -> str:
+    every, one = made["cells"]["every"], made["cells"]["one"]
+    heads = {
+        "sobol": f"**Which input matters**, every axis at once ({every:,} cells)",
+        "deployed": f"**Once {_deployed()} is chosen** ({one:,} cells)",
+    }
+    parts = []
+    for key, head in heads.items():
+        lines = [f"- {_leading(metric, found)}" for metric, found in made[key].items()]
+        parts.append(f"{head}, by total index:\n\n" + "\n".join(lines))
+    note = (
+        "A cell that does not fit has no number. Without it the axes depend on each other (large "
+        "models go with large GPUs): an index is still a share of the variance, but the first "
+        "orders may add up to more than 1, or exceed the total of their axis."
+    )
+    return "\n\n".join([*parts, note])
+
+
+def _deployed() -> str:
+    return f"{DEPLOYED['model']} on {DEPLOYED['gpu']} at batch {DEPLOYED['batch']}"
+
+
+def _leading(metric: str, found: xr.Dataset) -> str:
+    total = found.total.sortby(found.total, ascending=False)
+    best = zip(total.axis.values[:4], total.values[:4], strict=True)
+    name = title(metric)
+    text = f"{name[0].upper()}{name[1:]}: {', '.join(f'{title(str(a))} {v:.2f}' for a, v in best)}"
+    text += f"; first orders add up to {found.first_order.sum().item():.2f}"
+    missing = found.missing.item()
+    if missing:
+        text += f", and {missing:.0%} of the cells, which do not fit, count for nothing"
+    return f"{text}."
+
+
+def _agreement(made: Made) -> str:
+    """Say how the exact indices compare with the sampled."""
+    count = inside = 0
+    worst = 0.0
+    for exact, found, *_ in made["priors"].values():
+        for kind in ("first_order", "total"):
+            off = abs(exact[kind] - found[kind])
+            count += off.size
+            inside += int((off <= found[f"{kind}_interval"] + 1e-9).sum())
+            worst = max(worst, off.max().item())
+    return (
+        f"**Exact against sampled.** For continuous priors the indices on a grid of quantiles and "
+        f"SALib's differ by {worst:.3f} at most; {inside} of {count} lie within SALib's 95% "
+        f"interval."
+    )
+
+
+def _priors() -> str:
+    rows = []
+    for name, own in known().items():
+        numbers = ", ".join(f"{v:g}" for v in own.numbers)
+        of = "factor" if own.factor else "value"
+        rows.append([title(name), own.kind, numbers, of, own.source])
+    heads = ["input", "prior", "numbers", "of", "source"]
+    return markdown(pd.DataFrame(rows, columns=heads)).strip("\n")

@@ -1,0 +1,1 @@
+"""What Prophet gives on a server under load."""
