@@ -313,10 +313,18 @@ def build(data: Path) -> None:
 
 @cli.command("metrics")
 def list_metrics() -> None:
-    """List every metric with its unit, title and formula."""
+    """Print every metric as Markdown: unit, meaning, formula, what it reads and varies with."""
     from prophet_xr import describe
 
-    click.echo(describe.metric_table())
+    click.echo(describe.metrics_page())
+
+
+@cli.command("inputs")
+def list_inputs() -> None:
+    """Print every input as Markdown: unit, bounds, default, meaning, by label axis."""
+    from prophet_xr import describe
+
+    click.echo(describe.inputs_page())
 
 
 def main() -> None:
