@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study outputs test check lint specs bench clean
+.PHONY: study outputs test check lint specs docs bench clean
 
 study: .venv
 	$(BIN)/prophet-xr study
@@ -23,6 +23,9 @@ lint: .venv
 
 specs: .venv
 	$(BIN)/prophet-xr specs build
+
+docs: .venv
+	for page in metrics inputs; do $(BIN)/prophet-xr $$page > docs/$$page.md || exit 1; done
 
 bench: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt xyzpy==1.3.5

@@ -40,7 +40,11 @@ def axes(*names: str) -> Callable[[Callable], Callable]:
 
 
 OTHER = click.option(
-    "--set", "others", multiple=True, metavar="NAME=V[,V...]", help="Any other input."
+    "--set",
+    "others",
+    multiple=True,
+    metavar="NAME=V[,V...]",
+    help="Any other input; `prophet-xr inputs` lists them.",
 )
 STUDY = click.option(
     "--study",
@@ -115,7 +119,7 @@ def _with_bar(job: Callable[[Path, Callable[[str, int], None]], None], out: Path
 @cli.command()
 @OUT
 def study(out: Path) -> None:
-    """Regenerate the published study, and what becomes of it under the true architectures."""
+    """Regenerate the published study, under its own constants and the true architectures."""
     from prophet_xr.reporting import drawing_processes
 
     drawing_processes.start()  # before our own imports, so that both import at once
@@ -128,7 +132,9 @@ def study(out: Path) -> None:
 @cli.command()
 @STUDY
 @axes(*LABELS, *NUMBERS)
-@click.option("--metric", "metrics", multiple=True, help="Metric to keep; all by default.")
+@click.option(
+    "--metric", "metrics", multiple=True, help="Metric to keep, once for each; by default all."
+)
 @OUT
 def sweep(
     study: str, others: tuple[str, ...], metrics: tuple[str, ...], out: Path, **options
@@ -168,7 +174,7 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
 @cli.command()
 @OUT
 def claims(out: Path) -> None:
-    """Judge every published claim and write OUT/claims.csv and OUT/claims.md."""
+    """Judge every published claim; write OUT/claims.csv and OUT/claims.md."""
     from prophet_xr.studies.kv_extension import claim_verdicts as judged
     from prophet_xr.studies.kv_extension import report
     from prophet_xr.studies.kv_extension import study as main_job
@@ -182,7 +188,7 @@ def claims(out: Path) -> None:
 @cli.command()
 @OUT
 def offload(out: Path) -> None:
-    """Write what offloading experts costs, and where the study's claims on it hold."""
+    """Write what offloading experts costs, and where the claims of the study on it hold."""
     from prophet_xr.studies.offloading import run
 
     _with_bar(run.run, out / "offload")
@@ -192,7 +198,7 @@ def offload(out: Path) -> None:
 @cli.command()
 @OUT
 def cluster(out: Path) -> None:
-    """Write how models scale over GPUs, and what becomes of the study's multi-GPU note."""
+    """Write how models scale over GPUs, and judge the note of the study on several GPUs."""
     from prophet_xr.studies.multi_gpu import run
 
     _with_bar(run.run, out / "cluster")
@@ -202,11 +208,21 @@ def cluster(out: Path) -> None:
 @cli.command()
 @axes(*LABELS, "context", "hit_rate", "dedup_exponent")
 @click.option("--trace", type=click.Path(path_type=Path), help="File of requests to serve.")
-@click.option("--format", "kind", help="azure, mooncake or generic; found from the file.")
-@click.option("--preset", help="Load like a published one; azure-conv, and capacity under all.")
-@click.option("--rate", metavar="V[,V...]", help="Requests per second; a trace's own by default.")
-@click.option("--seed", metavar="V[,V...]", help="Seeds of a preset.")
-@click.option("--requests", type=int, help="Requests of a preset.")
+@click.option(
+    "--format",
+    "kind",
+    help="azure, mooncake or generic; by default found from the first line of the file.",
+)
+@click.option(
+    "--preset", help="Load to draw; by default azure-conv, with the capacity under all presets."
+)
+@click.option(
+    "--rate",
+    metavar="V[,V...]",
+    help="Requests per second; by default the rate of the trace, or several for a preset.",
+)
+@click.option("--seed", metavar="V[,V...]", help="Seeds to draw a preset with.")
+@click.option("--requests", type=int, help="How many requests of a preset to draw.")
 @OUT
 def simulate(
     others: tuple[str, ...],
@@ -219,7 +235,7 @@ def simulate(
     out: Path,
     **options,
 ) -> None:
-    """Serve a load by continuous batching: what the batch becomes, and what Prophet then gives."""
+    """Serve a load by continuous batching: latencies, capacity, memory over time."""
     from prophet_xr.studies.serving_load import run, sweeps
 
     if trace is not None and (preset or seed or requests is not None):
@@ -245,7 +261,7 @@ def _list(text: str | None) -> list[float]:
 @cli.command()
 @OUT
 def sensitivity(out: Path) -> None:
-    """Write what the results hang on, and which conclusions survive other assumptions."""
+    """Write what the results depend on, and which conclusions survive other assumptions."""
     from prophet_xr.studies.sensitivity import run
 
     _with_bar(run.run, out / "sensitivity")
@@ -258,7 +274,7 @@ def sensitivity(out: Path) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("docs/validation.md"),
     show_default=True,
-    help="File whose part about the laws is written anew.",
+    help="File to update: only its part about the laws is rewritten.",
 )
 def validation(file: Path) -> None:
     """Compare the laws of routing, caching and offloading with every measured row."""
@@ -271,7 +287,7 @@ def validation(file: Path) -> None:
 @cli.group(invoke_without_command=True)
 @click.pass_context
 def specs(context: click.Context) -> None:
-    """List the catalogue: models, GPUs, policies, precisions, runtimes."""
+    """List the catalogue: models, GPUs, policies, precisions, runtimes, routing laws."""
     if context.invoked_subcommand is None:
         from prophet_xr.terminal import catalogue_text
 
@@ -290,8 +306,8 @@ def show(name: str) -> None:
 @specs.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the model; its slug is the label.")
-@click.option("--like", help="Family to read it as, where its model_type is not known.")
-@click.option("--replace", is_flag=True, help="Replace a model kept under this name.")
+@click.option("--like", help="Family to read it as, if its model_type is not known.")
+@click.option("--replace", is_flag=True, help="Replace the model that is kept under this name.")
 def add(config: Path, name: str | None, like: str | None, replace: bool) -> None:
     """Keep the model of a Hugging Face CONFIG (config.json) in your own catalogue."""
     from prophet_xr.catalogue import lookup
@@ -314,10 +330,18 @@ def build(data: Path) -> None:
 
 @cli.command("metrics")
 def list_metrics() -> None:
-    """List every metric with its unit, title and formula."""
+    """Print every metric as Markdown: unit, meaning, formula, what it reads and varies with."""
     from prophet_xr.terminal import catalogue_text
 
-    click.echo(catalogue_text.metric_table())
+    click.echo(catalogue_text.metrics_page())
+
+
+@cli.command("inputs")
+def list_inputs() -> None:
+    """Print every input as Markdown: unit, bounds, default, meaning, by label axis."""
+    from prophet_xr.terminal import catalogue_text
+
+    click.echo(catalogue_text.inputs_page())
 
 
 def main() -> None:

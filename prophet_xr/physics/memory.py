@@ -1,4 +1,4 @@
-"""The budget of one GPU, what takes it beside the KV cache, and what then fits."""
+"""The budget of one GPU, what takes it apart from the KV cache, and what then fits."""
 
 import math
 

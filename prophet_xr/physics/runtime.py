@@ -1,4 +1,4 @@
-"""What a serving engine takes beside weights and KV cache, on one GPU."""
+"""What a serving engine takes in addition to weights and KV cache, on one GPU."""
 
 import math
 

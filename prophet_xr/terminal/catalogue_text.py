@@ -1,7 +1,11 @@
 """Text for a terminal: the catalogue, one row of it with its arithmetic, one configuration."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from math import inf
 
+import numpy as np
 import xarray as xr
 from tabulate import tabulate
 
@@ -10,7 +14,7 @@ from prophet_xr.catalogue import lookup as known
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.grid import inputs, sweep
-from prophet_xr.registry import LABELLED, QUANTITIES, fields, metrics
+from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields, inputs_of, metrics, needed
 from prophet_xr.reporting.numbers import arithmetic_text, number, plain, shown
 
 COMPONENTS = QUANTITIES["fixed_parameters"].inputs
@@ -152,3 +156,124 @@ def metric_table() -> str:
     return tabulate(
         rows, ["metric", "unit", "what it is", "formula"], tablefmt="pipe", disable_numparse=True
     )
+
+
+# --- Pages of the documentation --------------------------------------------------------------
+
+GENERATED = "<!-- Written by `prophet-xr {0} > docs/{0}.md`; do not edit. -->"
+METRICS = """A metric is one number that a sweep computes. The tables follow the order of
+evaluation: each metric reads only inputs ([inputs.md](inputs.md)) and metrics that stand above it.
+
+- *unit*: SI; 1 is a plain number. `B` is a byte, `token` a token of one sequence.
+- *reads*: the arguments of the formula. `baseline_x` is the metric `x` under the policy `baseline`.
+- *can vary with*: the axes that the metric depends on, through everything it reads. A cube has
+  those of them that the inputs give as lists, and any other dimension that an input carries. A
+  field of a row varies with the label axis of the row; `context`, where it is not given, with
+  `model`; and what reads `max_sequences` or `max_batched_tokens` also with `gpu`, where the runtime
+  leaves that limit to the card."""
+INPUTS = """`px.inputs(name=value)` takes every name on this page, and so does the command line as
+`--set name=value`. Numbers are in the unit given here: SI, where 1 is a plain number and `B` a
+byte. A value outside the bounds is refused. A list becomes a dimension of the cube, a single value
+does not."""
+AXES = """An axis of labels chooses rows: each label stands for one row of the fields below. The
+default is that of `px.inputs()`; `px.inputs("published")` takes the runtime `study`, and the models
+with the constants of the published study."""
+NUMBERS = """`context` is the native context of each model where it is not given. `gpu_price` has no
+default: without it there is no `token_cost`. The source of each default is in
+`data/defaults.toml`."""
+FIELDS = """The label of a row gives these numbers. A number that is given to `px.inputs` replaces
+that of the row. `prophet-xr specs show NAME` prints a row with the source of each number."""
+
+
+def metrics_page() -> str:
+    """Page that lists every metric: unit, title, formula, what it reads and varies with."""
+    parts = ["# Metrics", GENERATED.format("metrics"), METRICS]
+    for module, group in groupby(metrics(), lambda q: inspect.getmodule(q.formula)):
+        parts += [f"## {_topic(inspect.getdoc(module) or '')}", _metric_rows(group)]
+    return "\n\n".join(parts)
+
+
+def _topic(doc: str) -> str:
+    """First clause of a docstring, as a heading."""
+    return doc.partition("\n")[0].partition(";")[0].partition(":")[0].rstrip(".")
+
+
+def _metric_rows(group: Iterable[Quantity]) -> str:
+    rows = [
+        [f"`{q.name}`", q.units, q.long_name, _power(q.comment), _code(q.inputs), _code(axes)]
+        for q, axes in ((q, axes_of(q.name)) for q in group)
+    ]
+    return _table(["metric", "unit", "what it is", "formula", "reads", "can vary with"], rows)
+
+
+def _power(formula: str) -> str:
+    """Write powers as Markdown can show them, in which two asterisks begin bold type."""
+    return formula.replace("**", "^")
+
+
+def axes_of(name: str) -> list[str]:
+    """Axes that a metric can vary with, in the order of the dims of a cube."""
+    leaves = inputs_of(needed([name]))
+    axes = {QUANTITIES[leaf].of or leaf for leaf in leaves}
+    return [axis for axis in QUANTITIES if axis in axes]
+
+
+def inputs_page() -> str:
+    """Page that lists every input: unit, bounds, default, meaning, by label axis."""
+    parts = ["# Inputs", GENERATED.format("inputs"), INPUTS]
+    parts += ["## Axes of labels", AXES, _label_rows()]
+    parts += ["## Axes of numbers", NUMBERS, _number_rows()]
+    parts += ["## Fields of the rows", FIELDS]
+    for label in LABELLED:
+        parts += [f"### Fields of `{label}`", _field_rows(label)]
+    return "\n\n".join(parts)
+
+
+def _label_rows() -> str:
+    defaults = specs.read("defaults")
+    rows = []
+    for label in LABELLED:
+        names = ", ".join(f"`{name}`" for name in specs.rows(label)[label].values.tolist())
+        if label == "plan":
+            names += ", and any of the grammar `tp8`, `tp8-pp2`, `dp8-ep8`"
+        if label == "precision":
+            names += ", and `stored`: each model as its checkpoint is published"
+        if label == "model":
+            names += ", any row of `px.spec_from_config`, and what `prophet-xr specs add` keeps"
+        default = _code(np.atleast_1d(defaults[label].values).tolist())
+        rows.append([f"`{label}`", QUANTITIES[label].long_name, default, names])
+    return _table(["axis", "meaning", "default", "labels"], rows)
+
+
+def _number_rows() -> str:
+    numbers = [q for q in QUANTITIES.values() if not q.formula and not q.of and q.units]
+    rows = [[f"`{q.name}`", q.units, _bounds(q), _default(q.name), q.long_name] for q in numbers]
+    return _table(["input", "unit", "bounds", "default", "meaning"], rows)
+
+
+def _default(name: str) -> str:
+    """Default of an axis of numbers as text."""
+    defaults = specs.read("defaults")
+    if name not in defaults:
+        return "`native_context`" if name == "context" else "none"
+    return ", ".join(f"{value:g}" for value in np.atleast_1d(defaults[name].values).tolist())
+
+
+def _field_rows(label: str) -> str:
+    rows = [[f"`{q.name}`", q.units, _bounds(q), q.long_name] for q in fields(label)]
+    return _table(["field", "unit", "bounds", "meaning"], rows)
+
+
+def _bounds(q: Quantity) -> str:
+    low, high = q.bounds
+    return f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    """Markdown table without padding, so that a change of one row is a change of one line."""
+    cells = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
