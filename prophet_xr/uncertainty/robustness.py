@@ -6,11 +6,14 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError
-from prophet_xr.studies.sensitivity.wording import HANGS, IN_TRUTH, NEVER, ROBUST, SOLID, WRONG
 from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.sobol import sobol
 
 ASSUMPTION = "assumption"
+ROBUST, NEVER = 0.95, 0.05
+"""A conclusion is robust from the first share of the space on, and wrong up to the second."""
+SOLID, IN_TRUTH, HANGS, WRONG = "robust", "robust in truth", "hangs on an assumption", "wrong"
+VERDICTS = (SOLID, IN_TRUTH, HANGS, WRONG)
 TITLES = {
     "share": "Share of the space in which it holds",
     "share_true": "Share of what is true of the space in which it holds",
