@@ -1,4 +1,4 @@
-"""Where a conclusion holds in the space of assumptions, what it hangs on, and what breaks it."""
+"""Where a conclusion holds in the space of assumptions, what it depends on, and what breaks it."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,8 +12,10 @@ from prophet_xr.uncertainty.sobol import sobol
 ASSUMPTION = "assumption"
 ROBUST, NEVER = 0.95, 0.05
 """A conclusion is robust from the first share of the space on, and wrong up to the second."""
-SOLID, IN_TRUTH, HANGS, WRONG = "robust", "robust in truth", "hangs on an assumption", "wrong"
-VERDICTS = (SOLID, IN_TRUTH, HANGS, WRONG)
+VERDICTS = SOLID, TRUE_PART, DEPENDS, WRONG = (
+    *("robust", "robust in the true part"),
+    *("depends on an assumption", "wrong"),
+)
 TITLES = {
     "share": "Share of the space in which it holds",
     "share_true": "Share of what is true of the space in which it holds",
@@ -45,10 +47,11 @@ def robustness(
         ``share`` of the space, ``share_true`` of what ``truth`` leaves of it, and
         ``share_by_{assumption}`` for each of its labels; ``missing``, the share of cells that are
         NaN; ``at_base``, whether it holds there; ``verdict``: *wrong* if one of the first two is at
-        most 5 %, *robust* if both are at least 95 %, *robust in truth* if the second is, else
-        *hangs on an assumption*; ``total`` (assumption), the Sobol index of whether it holds, NaN
-        where it always or never does: it hangs on the largest; ``nearest`` (assumption), the fewest
-        labels to change until the answer is another, empty for those that stay.
+        most 5 %, *robust* if both are at least 95 %, *robust in the true part* if the second is,
+        else *depends on an assumption*; ``total`` (assumption), the Sobol index of whether it
+        holds, NaN where it always or never does: it depends most on the largest; ``nearest``
+        (assumption), the fewest labels to change until the answer is another, empty for those
+        that stay.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def robustness(
     >>> share = xr.DataArray([0.9, 0.5, 0.2], {"link": [10, 25, 55]}, name="share")
     >>> found = robustness(share > 0.4, {"link": 10})
     >>> round(found.share.item(), 2), found.verdict.item(), found.nearest.values.tolist()
-    (0.67, 'hangs on an assumption', ['55'])
+    (0.67, 'depends on an assumption', ['55'])
     """
     holds = door.cells(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
@@ -69,7 +72,7 @@ def robustness(
     fixed = door.labelled(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
-        raise InputError("holds has values beside 0 and 1; expected whether a conclusion holds")
+        raise InputError("holds has values other than 0 and 1; expected whether a conclusion holds")
     if not flag.notnull().any():
         raise InputError("no cell of the space has an answer; expected one at least")
     share, true = float(flag.mean()), float(flag.sel(fixed).mean())
@@ -93,8 +96,8 @@ def verdict(share: float, true: float) -> str:
     if min(share, true) <= NEVER:
         return WRONG
     if true >= ROBUST:
-        return SOLID if share >= ROBUST else IN_TRUTH
-    return HANGS
+        return SOLID if share >= ROBUST else TRUE_PART
+    return DEPENDS
 
 
 def _indices(flag: xr.DataArray, dims: list[str]) -> np.ndarray:

@@ -201,12 +201,12 @@ def _truth(claim: Claim, cubes: Cubes, found: Numbers) -> str:
     if isnan(found["architecture"][0]) and isnan(found["verified"][0]):
         where, cube = " or ".join(claim.gpu) or "any of the GPUs", cubes["verified"]
         fit = f"{_place(claim, cube)[0]} does not fit {where} in {cube.precision.item()}"
-        return f"in truth {fit}: the baseline has no KV budget"
+        return f"under the true architecture {fit}: the baseline has no KV budget"
     return f"the true architecture gives {own}" + (f", verified {true}" if own != true else "")
 
 
 def _decides(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers) -> str:
-    """Say which convention of memory the verdict hangs on."""
+    """Say on which convention of memory the verdict depends."""
     hits = _near(claim, found["published"])
     usable = _agrees(claim, answer, _found(answer, cubes, claim, "usable memory"), hits)
     first = _agrees(claim, answer, found["architecture"], hits)

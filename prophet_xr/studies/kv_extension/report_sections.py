@@ -245,7 +245,7 @@ def offloading(offloading_summary: str) -> str:
 
 @section("Which conclusions survive other assumptions")
 def sensitivity(sensitivity_summary: str) -> str:
-    """Say which of the study's conclusions are robust, hang on an assumption, or are wrong."""
+    """Say which of the study's conclusions are robust, depend on an assumption, or are wrong."""
     link = "Tables and figures: [outputs/sensitivity](sensitivity/WHICH_CONCLUSIONS_SURVIVE.md)."
     figure = "![Where each holds](sensitivity/figure4_conclusions.png)"
     return "\n\n".join([sensitivity_summary, link, figure])

@@ -72,7 +72,7 @@ def ladder() -> xr.Dataset:
 
 @SWEEPS.part
 def offload() -> xr.Dataset:
-    """Sweep the study's grid with experts fetched when needed beside Prophet.
+    """Sweep the study's grid under Prophet, and with experts fetched when needed.
 
     Returns a cube with the dimension ``study``: its own constants and link, the true architectures
     on the link of each card, and the former without what was fitted.

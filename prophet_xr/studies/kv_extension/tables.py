@@ -41,7 +41,7 @@ def table1_kv_extension_a100_80gb(cube: xr.Dataset) -> pd.DataFrame:
 
 
 def _zeros(prophet: xr.Dataset, rows: int, gpu: str) -> str:
-    """Say in how many cells an extension of 0 stands beside tokens gained, "" if in none."""
+    """Say in how many cells an extension of 0 stands next to tokens gained, "" if in none."""
     odd = (prophet.kv_extension == 0) & (prophet.kv_increase > 0)
     if not odd.any():
         return ""

@@ -83,7 +83,7 @@ def optimal(published: xr.Dataset, verified: xr.Dataset) -> str:
     best = int(groups["mean"].idxmax("experts").item())
     dead = int((groups.models - groups.models_fitting).sum().item())
     return (
-        f'**"{best} experts is optimal" hangs on the average.** {dead} of '
+        f'**"{best} experts is optimal" depends on the average.** {dead} of '
         f"{int(groups.models.sum())} models never fit one GPU and count as 0 in the study's group "
         f"means. Under its constants the lead is {winners(groups)}; verified, {winners(true)}. "
         f"Models of unlike size are compared, not expert counts."

@@ -105,7 +105,7 @@ def figure1_slowdown_against_memory(costs: xr.Dataset) -> Figure:
 
 
 def _policy_names(axes: Axes, row: xr.Dataset, policies: list[str]) -> None:
-    """Names of policies beside their lines, or their one point."""
+    """Names of policies at their lines, or their one point."""
     places = {"cpu_compute": (33, 9, "center"), "lru": (45, 9, "center")}
     places |= {"prophet": (63, -8, "left"), "on_demand": (0, 10, "right")}
     for policy in policies:
@@ -136,7 +136,7 @@ def figure3_throughput_against_cache(costs: xr.Dataset) -> Figure:
     """
     note = (
         "A100-80GB, batch 1, hit rate 99.4%, host memory 71.6 GB/s. Solid: PCIe 4 (24.8 GB/s); "
-        "dashed: PCIe 5 (55 GB/s), which computing misses on the CPU does not feel."
+        "dashed: PCIe 5 (55 GB/s), on which computing misses on the CPU does not depend."
     )
     panels = _panels(_usual(costs), 1.5, note, sharey=False)
     for axes, row in panels:

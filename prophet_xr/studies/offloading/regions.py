@@ -39,12 +39,12 @@ def least_link(cube: xr.Dataset, most: float) -> xr.DataArray:
     return cube.host_link_rate.where(prophet_row(cube).slowdown <= most).min("host_link_rate")
 
 
-def at_share(cube: xr.Dataset, share: float, beside: xr.DataArray | float = 0.0) -> xr.Dataset:
-    """Cells whose cache slots, with those ``beside`` them, are a share of each model's experts.
+def at_share(cube: xr.Dataset, share: float, others: xr.DataArray | float = 0.0) -> xr.Dataset:
+    """Cells whose cache slots, with ``others`` next to them, are a share of each model's experts.
 
     Raises InputError if the sweep has no such number of slots.
     """
-    wanted = share * cube.n_experts - beside
+    wanted = share * cube.n_experts - others
     missing = ~np.isin(wanted.values, cube.cache_slots.values)
     if missing.any():
         got = np.atleast_1d(wanted.values)[np.atleast_1d(missing)][0]

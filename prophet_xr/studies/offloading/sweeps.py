@@ -41,7 +41,7 @@ def _marked(cube: xr.Dataset) -> xr.Dataset:
 
 
 def slots(most: int) -> xr.DataArray:
-    """Slots of a cache, and as many for Prophet beside the experts of the step."""
+    """Slots of a cache, and as many for Prophet next to the experts of the step."""
     return xr.DataArray([count for count in SLOTS if count <= most], dims="cache_slots")
 
 

@@ -98,7 +98,7 @@ def slow_region(cube: xr.Dataset) -> str:
         f"at {link / 1e9:g} GB/s {extent(slow.sel(host_link_rate=link) >= most, cube)}"
         for link in slow.host_link_rate.values
     ]
-    first = {"hit_rate": 0, "host_link_rate": 0}  # neither of which it feels
+    first = {"hit_rate": 0, "host_link_rate": 0}  # it depends on neither
     host = cube.slowdown.sel(policy="cpu_compute", batch=1, cache_slots=0).isel(first, drop=True)
     middle = host.where(cube.context <= cube.native_context).median().item()
     return (

@@ -33,7 +33,8 @@ TIMES = [
     *LOCALITY,
 ]
 MEMORY = ["dedup_exponent", "study_activation", "utilization", "expert_parameters"]
-ASKED = {  # metrics whose indices are computed exactly and by sampling, and the inputs they feel
+# Metrics whose indices are computed exactly and by sampling, and the inputs they depend on.
+ASKED = {
     "kv_extension": [*MEMORY, "hit_rate"],
     "max_context": [*MEMORY[1:], "kv_full"],
     "slowdown": TIMES,
@@ -49,7 +50,7 @@ SERVED = 32  # draws, each some ten simulations
 def assumptions() -> xr.Dataset:
     """The study's grid under every assumption: Prophet's extension, and what fits.
 
-    Dims beside the study's: step (the ladder of constants), routing, dedup_exponent, activation (a
+    Dims next to the study's: step (the ladder of constants), routing, dedup_exponent, activation (a
     factor on the study's charge), utilization (share of memory that a runtime may use).
     """
     chosen = {"routing": LAWS, "dedup_exponent": EXPONENTS, "utilization": UTILIZATIONS}
@@ -119,7 +120,7 @@ def cell(metric: str) -> xr.Dataset:
     )
 
 
-def felt(metric: str) -> dict[str, Prior]:
+def priors_of(metric: str) -> dict[str, Prior]:
     """Priors that belong to a metric's question."""
     asked = ASKED[metric]
     return {n: AXES[n] for n in asked if n in AXES} | known(n for n in asked if n not in AXES)
@@ -128,7 +129,7 @@ def felt(metric: str) -> dict[str, Prior]:
 def wide() -> xr.Dataset:
     """Inputs of the global analysis: every axis of the study and of its assumptions.
 
-    Labels (model, GPU, law, policy's constants) stand beside numbers; 8 axes, not stored.
+    Labels (model, GPU, law, policy's constants) stand next to numbers; 8 axes, not stored.
     """
     return inputs(
         policy="prophet",

@@ -1,4 +1,4 @@
-"""Break-even maps -> Figure, listed beside the other figures of sensitivity."""
+"""Break-even maps -> Figure, of the study on sensitivity."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def figure6_break_even_hit_rate(hit_rate_break_even: Any) -> Figure:
     note(
         drawing,
         f"Least hit rate (%) for a slowdown of at most {most:g} at batch 1 on "
-        "A100-80GB, 4,096 tokens; rows: share of the experts kept beside those of the step. "
+        "A100-80GB, 4,096 tokens; rows: share of the experts kept next to those of the step. "
         "Dash: no hit rate will do.",
     )
     return drawing

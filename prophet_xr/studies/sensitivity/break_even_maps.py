@@ -26,8 +26,8 @@ def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        As `break_even` along ``batch``, by model, routing and dedup_exponent, which the power law
-        alone feels; n_experts and top_k beside it.
+        As `break_even` along ``batch``, by model, routing and dedup_exponent, which
+        matters to the power law alone; and n_experts, top_k.
     """
     batches = np.unique(np.geomspace(1, 4096, 400).round())
     start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": CARD}
@@ -62,7 +62,7 @@ def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Data
     -------
     xr.Dataset
         As `break_even` along ``hit_rate``, by model, host_link_rate and ``kept``, the share of the
-        other experts that stay resident beside those of the step: *below*, any hit rate will do,
+        other experts that stay resident next to those of the step: *below*, any hit rate will do,
         *above*, none.
     """
     links = np.array([10, 24.8, 55, 100, 200, 400, 800]) * 1e9
@@ -72,8 +72,8 @@ def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Data
     start |= {"policy": "prophet", "host_link_rate": links, "hit_rate": hits}
     data = inputs(**{**start, **chosen})
     if "staging" not in chosen:
-        beside = (data.n_experts - data.top_k) * xr.DataArray(kept, dims="kept")
-        data = data.drop_vars("staging").assign(staging=beside.variable)
+        others = (data.n_experts - data.top_k) * xr.DataArray(kept, dims="kept")
+        data = data.drop_vars("staging").assign(staging=others.variable)
         data = data.assign_coords(kept=("kept", kept, {"long_name": "Others kept", "units": "1"}))
     slowest = (
         latency_targets().free if target is None else door.between("target", target, 0, np.inf)

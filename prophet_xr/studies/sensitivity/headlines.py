@@ -229,8 +229,8 @@ def _judged(own: Conclusion) -> dict[str, object]:
     row |= {n: found[n].item() for n in ("verdict", "share", "share_true", "missing", "at_base")}
     order = found.total.fillna(0.0).sortby(found.total.fillna(0.0), ascending=False)
     names = [str(d) for d in order[ASSUMPTION].values if order.sel({ASSUMPTION: d}) > 0]
-    row["hangs_on"], row["then"] = [*names, "", ""][:2]
-    for key, name in (("index", row["hangs_on"]), ("then_index", row["then"])):
+    row["depends_on"], row["then"] = [*names, "", ""][:2]
+    for key, name in (("index", row["depends_on"]), ("then_index", row["then"])):
         row[key] = order.sel({ASSUMPTION: name}).item() if name else np.nan
     row["by_label"] = by_label(found[f"share_by_{names[0]}"]) if names else ""
     nearest = zip(found[ASSUMPTION].values, found.nearest.values, strict=True)

@@ -25,12 +25,12 @@ from prophet_xr.reporting.figure_style import (
 from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names
 from prophet_xr.studies.sensitivity.wording import label, title
-from prophet_xr.uncertainty.robustness import HANGS, IN_TRUTH, NEVER, ROBUST, SOLID, WRONG
+from prophet_xr.uncertainty.robustness import DEPENDS, NEVER, ROBUST, SOLID, TRUE_PART, WRONG
 
 Made = Mapping[str, Any]
 FIGURES = Figures()
 VARIED = ["hit_rate", "dedup_exponent", "study_activation"]
-COLOUR_OF = {SOLID: COLOURS[2], IN_TRUTH: COLOURS[2], HANGS: COLOURS[1], WRONG: COLOURS[3]}
+COLOUR_OF = {SOLID: COLOURS[2], TRUE_PART: COLOURS[2], DEPENDS: COLOURS[1], WRONG: COLOURS[3]}
 
 
 def note(drawing: Figure, text: str, width: int = 68) -> None:
@@ -56,7 +56,7 @@ def figure1_tornado(tornado: Any, ranges: Any) -> Figure:
     panels[2].set_title("OLMoE-1B-7B: slowdown (×), by priors")
     note(
         drawing,
-        "Upright: as stated; beside a bar: the input at its ends. Upper two: the study's "
+        "Upright: as stated; at a bar: the input at its ends. Upper two: the study's "
         "variations; lowest: 5% and 95% of each prior. Extension: the study's constants; "
         "slowdown: true architecture, batch 1 on A100-80GB, 75% of the experts resident.",
     )
@@ -207,7 +207,8 @@ def figure4_conclusions(judged: Any) -> Figure:
     for row, own in enumerate(found.to_dict("records")):
         color, share = COLOUR_OF[own["verdict"]], 100 * own["share"]
         axes.barh(row, share, 0.36, color=color)
-        truth = f" (in truth {own['share_true']:.0%})" if own["share_true"] != own["share"] else ""
+        known = own["share_true"] != own["share"]
+        truth = f" (true: {own['share_true']:.0%})" if known else ""
         inside = share >= 55
         at = (0 if inside else share, row)
         beside(axes, f"{share:.0f}%{truth}  {_verdict(own)}", at, 3, "white" if inside else color)
@@ -220,11 +221,14 @@ def figure4_conclusions(judged: Any) -> Figure:
     axes.set_xlabel("Share of the assumption space where it holds (%)")
     note(
         drawing,
-        f"In truth: under the true architectures. Dashed: robust from {ROBUST:.0%}. Wrong: at most "
-        f"{NEVER:.0%} of either.",
+        f"True: under the true architectures. Dashed: robust from {ROBUST:.0%}. Wrong: at most {NEVER:.0%} of either.",
     )
     return drawing
 
 
 def _verdict(own: Mapping[Any, Any]) -> str:
-    return f"hangs on the {title(own['hangs_on'])}" if own["verdict"] == HANGS else own["verdict"]
+    return (
+        f"depends on the {title(own['depends_on'])}"
+        if own["verdict"] == DEPENDS
+        else own["verdict"]
+    )

@@ -17,11 +17,11 @@ from prophet_xr.studies.sensitivity.tables import TABLES
 from prophet_xr.studies.sensitivity.wording import label, title, worded
 from prophet_xr.uncertainty.priors import known
 from prophet_xr.uncertainty.robustness import (
-    HANGS,
-    IN_TRUTH,
+    DEPENDS,
     NEVER,
     ROBUST,
     SOLID,
+    TRUE_PART,
     VERDICTS,
     WRONG,
 )
@@ -53,21 +53,21 @@ def sensitivity_summary(
 
 HEADS = {
     SOLID: "Robust",
-    IN_TRUTH: "Robust under the true architectures, not under the study's constants",
-    HANGS: "Hang on an assumption",
+    TRUE_PART: "Robust under the true architectures, not under the study's constants",
+    DEPENDS: "Dependent on an assumption",
     WRONG: "Wrong",
 }
 
 
 def told(judged: pd.DataFrame) -> str:
-    """Say of each conclusion whether it is robust, hangs on an assumption, or is wrong."""
+    """Say of each conclusion whether it is robust, depends on an assumption, or is wrong."""
     counts = {v: int((judged.verdict == v).sum()) for v in VERDICTS}
     parts = [
-        f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[IN_TRUTH]} robust "
-        f"under the true architectures only, {counts[HANGS]} hanging on an assumption, "
+        f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[TRUE_PART]} robust "
+        f"under the true architectures only, {counts[DEPENDS]} dependent on an assumption, "
         f"{counts[WRONG]} wrong. *Robust*: it holds in at least {ROBUST:.0%} of the space of "
         f"assumptions and of its part under the true architectures. *Wrong*: in at most "
-        f"{NEVER:.0%} of either. The assumption on which another hangs is that with the "
+        f"{NEVER:.0%} of either. The assumption on which another depends most is that with the "
         f"largest total Sobol index of whether it holds. A number holds if it agrees "
         f"within {headlines.AGREES:.0%}."
     ]
@@ -83,8 +83,8 @@ def _why(own: Mapping[Any, Any]) -> str:
     text = f"It holds in {own['share']:.1%} of the space"
     text += f", in {own['share_true']:.1%} under the true architectures" if known else ""
     text += f"; there {own['instead']}." if known else f"; {own['instead']}."
-    if own["hangs_on"]:
-        text += f" It hangs most on the {title(own['hangs_on'])} (index {own['index']:.2f}: "
+    if own["depends_on"]:
+        text += f" It depends most on the {title(own['depends_on'])} (index {own['index']:.2f}: "
         text += f"{own['by_label']})"
         if own["then"]:
             text += f", then on the {title(own['then'])} ({own['then_index']:.2f})"

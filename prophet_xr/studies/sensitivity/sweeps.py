@@ -130,7 +130,7 @@ def priors() -> dict[str, tuple[xr.Dataset, ...]]:
 
 def _priors(metric: str) -> tuple[xr.Dataset, ...]:
     """Exact on a grid of likely values, then by three methods of sampling."""
-    data, own = spaces.cell(metric), spaces.felt(metric)
+    data, own = spaces.cell(metric), spaces.priors_of(metric)
     exact = on_grid(data, metric, own, second_order=False)
     sizes = {"sobol": 4096, "morris": 512, "pawn": 2048}
     return exact, *(sampled(data, metric, own, how, count=n) for how, n in sizes.items())

@@ -125,13 +125,13 @@ def _quantiles(what: str, found: xr.DataArray) -> dict[str, float]:
 
 @TABLES.part
 def table7_conclusions(judged: Any) -> pd.DataFrame:
-    """The study's headlines: where each holds, what it hangs on, what first breaks it."""
+    """The study's headlines: where each holds, what it depends on, what first breaks it."""
     frame = pd.DataFrame({"conclusion": judged.conclusion, "verdict": judged.verdict})
     frame["holds [% of the space]"] = 100 * judged.share
     frame["under the true architectures [%]"] = 100 * judged.share_true
     frame["cells that do not count [%]"] = 100 * judged.missing
     frame["holds as stated"] = judged.at_base
-    for key, index in (("hangs_on", "index"), ("then", "then_index")):
+    for key, index in (("depends_on", "index"), ("then", "then_index")):
         frame[key.replace("_", " ")] = [title(name) or "-" for name in judged[key]]
         frame[f"{key.replace('_', ' ')}, total index"] = judged[index]
     frame["holds, by label"] = judged.by_label.replace("", "-")

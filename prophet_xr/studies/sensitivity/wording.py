@@ -18,7 +18,7 @@ TITLES = {
     "utilization": "memory used",
     "average": "average",
     "host_link_rate": "host link",
-    "cache_slots": "slots beside the step's experts",
+    "cache_slots": "slots next to the step's experts",
     "hit_rate": "hit rate",
     "gpu": "GPU",
     "expert_parameters": "expert size",

@@ -41,7 +41,7 @@ def catalogued() -> dict[str, dict[str, float]]:
 
 
 def predict(rows: Iterable[Mapping[str, float]], metric: str, **chosen: object) -> np.ndarray:
-    """Sweep rows of inputs, one cell each, beside what ``chosen`` holds for all of them.
+    """Sweep rows of inputs, one cell each; ``chosen`` holds for all of them.
 
     A label axis with several labels in ``chosen`` comes first in the result.
     """
