@@ -221,7 +221,8 @@ def figure4_conclusions(judged: Any) -> Figure:
     axes.set_xlabel("Share of the assumption space where it holds (%)")
     note(
         drawing,
-        f"True: under the true architectures. Dashed: robust from {ROBUST:.0%}. Wrong: at most {NEVER:.0%} of either.",
+        f"True: under the true architectures. Dashed: robust from {ROBUST:.0%}. Wrong: at most "
+        f"{NEVER:.0%} of either.",
     )
     return drawing
 
