@@ -74,7 +74,11 @@ def _made(study: Study, studies: Studies, results: dict[str, Any]) -> Iterator[s
 
 
 def _names(study: Study) -> list[str]:
-    return [*_sweeps(study), *_listing(study, "report", "PARAGRAPHS"), *study.borrows]
+    """Results that a study makes: its sweeps, what it borrows, and the paragraphs of its pages."""
+    pages = _listing(study, "report", "PAGES").values()
+    read = {name for page in pages for name in page.reads}
+    paragraphs = [name for name in _listing(study, "report", "PARAGRAPHS") if name in read]
+    return [*_sweeps(study), *study.borrows, *paragraphs]
 
 
 def _make(name: str, study: Study, studies: Studies, results: dict[str, Any]) -> bool:
