@@ -1,14 +1,17 @@
 """Every formula yields its declared units; pint is nowhere near the hot loop."""
 
+import importlib
+import itertools
 import math
+import pkgutil
 from types import SimpleNamespace
 
 import pint
 import pytest
 
-from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import communication, memory, pages, plans, routing, runtime, shards, step
-from prophet_xr.registry import QUANTITIES, metrics, of
+from prophet_xr import kernels, physics  # noqa: F401  (kernels declares the metrics)
+from prophet_xr.physics import memory
+from prophet_xr.registry import QUANTITIES, metrics, quantity_of
 
 UNITS = pint.UnitRegistry(None)
 for line in (
@@ -23,22 +26,19 @@ for line in (
     UNITS.define(line)
 
 
-CONSTANTS = (
-    (routing, "EXPERT", "expert"),
-    (plans, "EXPERT", "expert"),
-    (runtime, "EXPERT", "expert"),
-    (runtime, "ELEMENT", "element"),
-    (runtime, "TOKEN", "token"),
-    (runtime, "LOGIT", "B"),
-    (communication, "EXPERT", "expert"),
-    (communication, "ELEMENT", "element"),
-    (pages, "STEP", "token"),
-    (pages, "TOKEN", "token"),
-    (memory, "TOKEN", "token"),
-    (shards, "EXPERT", "expert"),
-    (shards, "PER_TOKEN", "parameter * token / element"),
-    (step, "EXPERT", "expert"),
-)
+CONSTANTS = {  # by their names in the modules of the physics
+    "ELEMENT": "element",
+    "EXPERT": "expert",
+    "TOKEN": "token",
+    "PROJECTION": "parameter * token / element",
+    "LOGIT": "B",
+    "STEP": "token",
+    "UNBOUNDED": "token",
+}
+MODULES = [
+    importlib.import_module(m.name)
+    for m in pkgutil.iter_modules(physics.__path__, f"{physics.__name__}.")
+]
 
 
 POSSIBLE = {"plan_reason": 0.0, "policy_reason": 0.0, "memory_budget": 1e6}
@@ -59,9 +59,9 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     monkeypatch.setattr(
         memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan, inf=math.inf)
     )
-    monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
-    for module, name, unit in CONSTANTS:
-        monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
+    for module, (name, unit) in itertools.product(MODULES, CONSTANTS.items()):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
     values = (
         (0.0, 0.5, 7.0, 200.0) if q.dtype == "bool" or q.flags else (0.0, 0.5, 7.0, 200.0, math.nan)
     )
@@ -69,10 +69,10 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
         {**base, n: value}
         for base in ({}, POSSIBLE, POSSIBLE | SKEWED)
         for n in q.inputs
-        for value in ((0.0, 1.0) if QUANTITIES[of(n)].flags else values)
+        for value in ((0.0, 1.0) if QUANTITIES[quantity_of(n)].flags else values)
     ]
     for other in [{}, *numbers]:  # so that every branch is taken
-        arguments = [quantity(of(n), other.get(n, 1.0)) for n in q.inputs]
+        arguments = [quantity(quantity_of(n), other.get(n, 1.0)) for n in q.inputs]
         try:
             result = q.formula(*arguments)
         except (ZeroDivisionError, OverflowError, ValueError):  # of numbers that no model has

@@ -1,8 +1,7 @@
 """What GPUs of a plan tell each other in one decode step, and how long it takes; no overlap."""
 
+from prophet_xr.physics.units import ELEMENT, EXPERT
 from prophet_xr.registry import metric
-
-ELEMENT = EXPERT = 1.0  # units of plain counts in the products below
 
 
 def reach(n, link_gpus, server_gpus, near, middle, far):

@@ -2,9 +2,8 @@
 
 import math
 
+from prophet_xr.physics.units import TOKEN
 from prophet_xr.registry import metric
-
-TOKEN = 1.0
 
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
 

@@ -7,10 +7,10 @@ sequence, so blocks grow until one holds the state.
 
 import math
 
+from prophet_xr.physics.units import TOKEN
 from prophet_xr.registry import metric
 
 STEP = 16.0  # token; a block that holds state is a multiple of this
-TOKEN = 1.0
 
 
 @metric("B / token")

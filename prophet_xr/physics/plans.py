@@ -6,9 +6,8 @@ GPU of each stage; memory is that of the fullest GPU.
 
 import math
 
+from prophet_xr.physics.units import EXPERT
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # unit of a plain count in the formulas below
 
 
 @metric("1", dtype="int64")

@@ -2,9 +2,8 @@
 
 import math
 
+from prophet_xr.physics.units import EXPERT
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # expert; ranks and counts are plain numbers inside the sums below
 
 
 @metric("1")

@@ -2,9 +2,9 @@
 
 import math
 
+from prophet_xr.physics.units import ELEMENT, EXPERT, TOKEN
 from prophet_xr.registry import metric
 
-ELEMENT = EXPERT = TOKEN = 1.0  # units of plain counts in the products below
 LOGIT = 4.0  # B, a 32-bit number
 
 

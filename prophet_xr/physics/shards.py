@@ -2,10 +2,8 @@
 
 import math
 
+from prophet_xr.physics.units import EXPERT, PROJECTION
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # unit of a plain count below
-PER_TOKEN = 1.0  # parameter x token / element: a matrix makes one KV element of a token
 
 
 @metric("1")
@@ -24,7 +22,7 @@ def kv_projections(hidden_size, kv_full, kv_windowed):
 
     hidden size x KV elements of a token.
     """
-    return hidden_size * (kv_full + kv_windowed) * PER_TOKEN
+    return hidden_size * (kv_full + kv_windowed) * PROJECTION
 
 
 @metric("B")

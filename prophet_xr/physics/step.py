@@ -3,9 +3,8 @@
 Of a plan: by the busiest GPU of each stage, the stages one after another.
 """
 
+from prophet_xr.physics.units import EXPERT
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # unit of a plain count below
 
 
 @metric("FLOP / element")
