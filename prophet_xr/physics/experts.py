@@ -4,6 +4,9 @@ import math
 
 from prophet_xr.registry import metric
 
+POLICY_REASONS = ("possible", "more_slots_than_experts")
+POSSIBLE_POLICY, MORE_SLOTS_THAN_EXPERTS = range(len(POLICY_REASONS))
+
 
 @metric("parameter")
 def fixed_parameters(
@@ -58,13 +61,14 @@ def expert_size(expert_parameters, expert_width):
     return expert_parameters * expert_width
 
 
-@metric("1", dtype="int64", flags=("possible", "more_slots_than_experts"))
+@metric("1", dtype="int64", flags=POLICY_REASONS)
 def policy_reason(n_experts, cache_slots, keep_slots):
     """Why the policy cannot exist for the model.
 
     A cache of more slots than the layer has experts is none; without experts any will do.
     """
-    return 1 if keep_slots > 0 and cache_slots > n_experts > 0 else 0
+    too_large = keep_slots > 0 and cache_slots > n_experts > 0
+    return MORE_SLOTS_THAN_EXPERTS if too_large else POSSIBLE_POLICY
 
 
 @metric("expert")
@@ -85,7 +89,7 @@ def resident_experts(
     All E (baseline), the batch's U and staging slots (prophet), k (on_demand) or C slots (lru,
     cpu_compute); NaN where the policy cannot exist, see policy_reason.
     """
-    if policy_reason > 0:
+    if policy_reason > POSSIBLE_POLICY:
         return n_experts * math.nan
     kept = keep_all * n_experts + keep_batch * (unique_experts + staging)
     return min(n_experts, kept + keep_top_k * top_k + keep_slots * cache_slots)

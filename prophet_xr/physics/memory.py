@@ -2,10 +2,27 @@
 
 import math
 
+from prophet_xr.physics.experts import POLICY_REASONS, POSSIBLE_POLICY
+from prophet_xr.physics.plans import PLAN_REASONS, POSSIBLE_PLAN
 from prophet_xr.physics.units import TOKEN
 from prophet_xr.registry import metric
 
 UNBOUNDED = 2**53  # tokens; the context of a cache that does not grow, the last exact float
+
+MEMORY_REASONS = (
+    *("serves_the_context", "weights_exceed_memory", "no_room_for_kv"),
+    "context_too_long",
+)
+SERVES_THE_CONTEXT, WEIGHTS_EXCEED_MEMORY, NO_ROOM_FOR_KV, CONTEXT_TOO_LONG = range(
+    len(MEMORY_REASONS)
+)
+# `reason` counts on: first the reasons of memory, then those of the policy, then those of the plan.
+REASONS = (*MEMORY_REASONS, *POLICY_REASONS[1:], *PLAN_REASONS[1:])
+LAST_MEMORY_REASON = len(MEMORY_REASONS) - 1
+LAST_POLICY_REASON = LAST_MEMORY_REASON + len(POLICY_REASONS) - 1
+
+REGIMES = ("neither_fits", "only_this_policy", "both_fit", "only_the_baseline")
+NEITHER_FITS, ONLY_THIS_POLICY, BOTH_FIT, ONLY_THE_BASELINE = range(len(REGIMES))
 
 
 @metric("B")
@@ -231,15 +248,7 @@ def serves_context(kv_budget, pool_memory):
     return kv_budget > 0 and pool_memory <= kv_budget
 
 
-@metric(
-    "1",
-    dtype="int64",
-    flags=(
-        *("serves_the_context", "weights_exceed_memory", "no_room_for_kv", "context_too_long"),
-        *("more_slots_than_experts", "heads_do_not_divide", "more_expert_ranks_than_experts"),
-        "more_stages_than_layers",
-    ),
-)
+@metric("1", dtype="int64", flags=REASONS)
 def reason(
     memory_budget,
     fixed_memory,
@@ -254,28 +263,26 @@ def reason(
     The first of: a plan that cannot be, a cache larger than the layer, the weights alone,
     activations and the like, the KV cache at the context.
     """
-    if plan_reason > 0:
-        return 4 + plan_reason
-    if policy_reason > 0:
-        return 3 + policy_reason
+    if plan_reason > POSSIBLE_PLAN:
+        return LAST_POLICY_REASON + plan_reason
+    if policy_reason > POSSIBLE_POLICY:
+        return LAST_MEMORY_REASON + policy_reason
     if fixed_memory + expert_memory >= memory_budget:
-        return 1
+        return WEIGHTS_EXCEED_MEMORY
     if kv_budget <= 0:
-        return 2
-    return 3 if pool_memory > kv_budget else 0
+        return NO_ROOM_FOR_KV
+    return CONTEXT_TOO_LONG if pool_memory > kv_budget else SERVES_THE_CONTEXT
 
 
-@metric(
-    "1", dtype="int64", flags=("neither_fits", "only_this_policy", "both_fit", "only_the_baseline")
-)
+@metric("1", dtype="int64", flags=REGIMES)
 def regime(fits, baseline_fits):
     """Which of this policy and the baseline fits.
 
     0 neither, 1 only this policy, 2 both, 3 only the baseline; fits as in ``fits``.
     """
     if fits:
-        return 2 if baseline_fits else 1
-    return 3 if baseline_fits else 0
+        return BOTH_FIT if baseline_fits else ONLY_THIS_POLICY
+    return ONLY_THE_BASELINE if baseline_fits else NEITHER_FITS
 
 
 @metric("1")

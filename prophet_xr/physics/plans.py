@@ -9,6 +9,14 @@ import math
 from prophet_xr.physics.units import EXPERT
 from prophet_xr.registry import metric
 
+PLAN_REASONS = (
+    *("possible", "heads_do_not_divide", "more_expert_ranks_than_experts"),
+    "more_stages_than_layers",
+)
+POSSIBLE_PLAN, HEADS_DO_NOT_DIVIDE, MORE_RANKS_THAN_EXPERTS, MORE_STAGES_THAN_LAYERS = range(
+    len(PLAN_REASONS)
+)
+
 
 @metric("1", dtype="int64")
 def n_gpus(tensor_degree, pipeline_degree, data_degree):
@@ -19,14 +27,7 @@ def n_gpus(tensor_degree, pipeline_degree, data_degree):
     return math.floor(tensor_degree * pipeline_degree * data_degree)
 
 
-@metric(
-    "1",
-    dtype="int64",
-    flags=(
-        *("possible", "heads_do_not_divide", "more_expert_ranks_than_experts"),
-        "more_stages_than_layers",
-    ),
-)
+@metric("1", dtype="int64", flags=PLAN_REASONS)
 def plan_reason(
     n_layers,
     n_experts,
@@ -44,10 +45,10 @@ def plan_reason(
     """
     repeated = tensor_degree % kv_heads if tensor_degree > kv_heads else kv_heads % tensor_degree
     if attention_heads % tensor_degree > 0 or repeated > 0:
-        return 1
+        return HEADS_DO_NOT_DIVIDE
     if n_experts > 0 and expert_degree > (n_experts + redundant_experts) / EXPERT:
-        return 2
-    return 3 if pipeline_degree > n_layers else 0
+        return MORE_RANKS_THAN_EXPERTS
+    return MORE_STAGES_THAN_LAYERS if pipeline_degree > n_layers else POSSIBLE_PLAN
 
 
 @metric("1")
@@ -56,7 +57,7 @@ def tensor_share(tensor_degree, plan_reason):
 
     1 / tensor degree.
     """
-    return math.nan if plan_reason > 0 else 1.0 / tensor_degree
+    return math.nan if plan_reason > POSSIBLE_PLAN else 1.0 / tensor_degree
 
 
 @metric("1")
