@@ -90,7 +90,7 @@ def resident_experts(
     cpu_compute); NaN where the policy cannot exist, see policy_reason.
     """
     if policy_reason > POSSIBLE_POLICY:
-        return n_experts * math.nan
+        return math.nan
     kept = keep_all * n_experts + keep_batch * (unique_experts + staging)
     return min(n_experts, kept + keep_top_k * top_k + keep_slots * cache_slots)
 

@@ -3,6 +3,7 @@
 import math
 
 from prophet_xr.physics.experts import POLICY_REASONS, POSSIBLE_POLICY
+from prophet_xr.physics.missing import keep_nan
 from prophet_xr.physics.plans import PLAN_REASONS, POSSIBLE_PLAN
 from prophet_xr.physics.units import TOKEN
 from prophet_xr.registry import metric
@@ -117,7 +118,9 @@ def pool_pages(kv_budget, page_size):
     """
     if not page_size > 0:
         return math.nan
-    return 1.0 * math.floor(kv_budget / page_size) if kv_budget > 0 else 0.0 * abs(kv_budget)
+    if kv_budget > 0:
+        return 1.0 * math.floor(kv_budget / page_size)
+    return keep_nan(0.0, kv_budget)
 
 
 @metric("1")
@@ -133,7 +136,8 @@ def concurrent_sequences(
         return math.nan
     if block_size > TOKEN:
         return data_degree * pool_pages / sequence_pages
-    return data_degree * 0.5 * (kv_budget + abs(kv_budget)) / sequence_memory  # NaN stays NaN
+    room = keep_nan(max(0.0, kv_budget), kv_budget)
+    return data_degree * room / sequence_memory
 
 
 @metric("token")
@@ -293,7 +297,7 @@ def kv_extension(kv_budget, baseline_kv_budget):
     """
     if not baseline_kv_budget > 0:
         return math.nan
-    return 0.0 if kv_budget < 0 else kv_budget / baseline_kv_budget  # NaN stays NaN
+    return keep_nan(max(0.0, kv_budget), kv_budget) / baseline_kv_budget
 
 
 @metric("token", dtype="int64")

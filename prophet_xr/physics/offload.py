@@ -2,6 +2,7 @@
 
 import math
 
+from prophet_xr.physics.missing import keep_nan
 from prophet_xr.registry import metric
 
 
@@ -17,8 +18,7 @@ def reuse(resident_experts, n_experts, step_experts, reuse_strength, reuse_expon
     share = resident_experts / n_experts
     strength = reuse_weight * reuse_strength
     local = share - (1.0 - share) * math.expm1(-strength * share**reuse_exponent)
-    bound = resident_experts / step_experts
-    return bound if bound < local else local
+    return keep_nan(min(local, resident_experts / step_experts), resident_experts)
 
 
 @metric("1")
@@ -28,7 +28,7 @@ def in_time(prediction, hit_rate, reuse):
     max(hit rate, reuse); without prediction only reuse.
     """
     predicted = prediction * hit_rate
-    return predicted if predicted > reuse else reuse  # NaN stays NaN, which max() would drop
+    return keep_nan(max(reuse, predicted), reuse)
 
 
 @metric("1", dtype="bool")
@@ -120,7 +120,7 @@ def hidden_time(prefetch_time, gpu_time):
 
     min(prefetch, GPU time).
     """
-    return gpu_time if prefetch_time > gpu_time else prefetch_time
+    return keep_nan(min(prefetch_time, gpu_time), prefetch_time)
 
 
 @metric("s")
@@ -262,7 +262,7 @@ def feasible_hit_rate(reuse, gpu_time, transfer_time):
     if not transfer_time > 0:
         return 1.0
     bound = reuse + gpu_time / transfer_time
-    return 1.0 if bound > 1.0 else bound
+    return keep_nan(min(1.0, bound), bound)
 
 
 @metric("1")

@@ -2,6 +2,7 @@
 
 import math
 
+from prophet_xr.physics.missing import keep_nan
 from prophet_xr.physics.units import EXPERT, PROJECTION
 from prophet_xr.registry import metric
 
@@ -105,9 +106,7 @@ def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
     A slice of it, or all of it under expert parallelism.
     """
     whole = expert_size * expert_padding
-    if expert_degree > 1:
-        return whole * (tensor_share / tensor_share)  # NaN where the plan cannot exist
-    return whole * tensor_share
+    return keep_nan(whole, tensor_share) if expert_degree > 1 else whole * tensor_share
 
 
 @metric("expert")
@@ -117,8 +116,8 @@ def rank_resident_experts(resident_experts, expert_share, rank_experts):
     resident x share of the busiest expert rank, at most what the rank holds; at least one, if one
     is resident anywhere.
     """
-    own = max(resident_experts * expert_share, min(resident_experts, EXPERT))
-    return rank_experts if own > rank_experts else own  # NaN stays NaN
+    experts = max(resident_experts * expert_share, min(resident_experts, EXPERT))
+    return keep_nan(min(experts, rank_experts), experts)
 
 
 @metric("B")

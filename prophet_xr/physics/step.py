@@ -3,6 +3,7 @@
 Of a plan: by the busiest GPU of each stage, the stages one after another.
 """
 
+from prophet_xr.physics.missing import keep_nan
 from prophet_xr.physics.units import EXPERT
 from prophet_xr.registry import metric
 
@@ -89,8 +90,8 @@ def rank_unique_experts(step_experts, expert_share, rank_experts):
     U x share of the busiest expert rank, at most what the rank holds; at least one, since a layer
     ends with the rank that has one.
     """
-    own = max(step_experts * expert_share, min(step_experts, EXPERT))
-    return rank_experts if own > rank_experts else own
+    experts = max(step_experts * expert_share, min(step_experts, EXPERT))
+    return keep_nan(min(experts, rank_experts), experts)
 
 
 @metric("B")
