@@ -43,16 +43,13 @@ def exchanges(decode_moe_layers, data_degree, expert_degree):
 
 
 @metric("B")
-def allreduce_traffic(
-    micro_batch, tokens, micro_prompt, hidden_size, activation_width, tensor_degree
-):
+def allreduce_traffic(micro_tokens, hidden_size, activation_width, tensor_degree):
     """Bytes one GPU sends in one all-reduce.
 
     2 (n - 1) / n x tokens x hidden size x bytes.
     """
     share = 2.0 * (tensor_degree - 1.0) / tensor_degree
-    moved = micro_batch * tokens + micro_prompt
-    return share * moved * hidden_size * activation_width * ELEMENT
+    return share * micro_tokens * hidden_size * activation_width * ELEMENT
 
 
 @metric("1")
@@ -74,14 +71,12 @@ def allreduce_time(allreduces, allreduce_traffic, tensor_rate, tensor_latency):
 
 
 @metric("element")
-def dispatch_elements(
-    micro_batch, tokens, micro_prompt, top_k, hidden_size, tensor_share, imbalance
-):
+def dispatch_elements(micro_tokens, top_k, hidden_size, tensor_share, imbalance):
     """Activations that one GPU sends to experts in one layer.
 
     tokens / tensor degree x top-k x hidden size, times the imbalance of ranks.
     """
-    copies = tensor_share * (micro_batch * tokens + micro_prompt) * top_k / EXPERT
+    copies = tensor_share * micro_tokens * top_k / EXPERT
     return copies * hidden_size * imbalance * ELEMENT
 
 
@@ -136,13 +131,8 @@ def dispatch_time(exchanges, dispatch_traffic, dispatch_pace, dispatch_latency):
     return exchanges * (2.0 * dispatch_latency + dispatch_traffic * dispatch_pace)
 
 
-@metric("s")
-def handover_time(
-    micro_batch,
-    tokens,
-    micro_prompt,
-    hidden_size,
-    activation_width,
+@metric("B / s")
+def handover_rate(
     tensor_degree,
     pipeline_degree,
     link_gpus,
@@ -150,19 +140,43 @@ def handover_time(
     link_rate,
     server_rate,
     network_rate,
+):
+    """Bus bandwidth between the stages of a pipeline.
+
+    That of the link, the server or the network, by the first that connects them all.
+    """
+    gpus = tensor_degree * pipeline_degree
+    return reach(gpus, link_gpus, server_gpus, link_rate, server_rate, network_rate)
+
+
+@metric("s")
+def handover_latency(
+    tensor_degree,
+    pipeline_degree,
+    link_gpus,
+    server_gpus,
     link_latency,
     server_latency,
     network_latency,
+):
+    """Floor of handing activations from one stage to the next.
+
+    That of the link, the server or the network, by the first that connects them all.
+    """
+    gpus = tensor_degree * pipeline_degree
+    return reach(gpus, link_gpus, server_gpus, link_latency, server_latency, network_latency)
+
+
+@metric("s")
+def handover_time(
+    micro_tokens, hidden_size, activation_width, pipeline_degree, handover_rate, handover_latency
 ):
     """Handing activations from stage to stage.
 
     (stages - 1) x (floor + bytes / bandwidth).
     """
-    n = tensor_degree * pipeline_degree
-    rate = reach(n, link_gpus, server_gpus, link_rate, server_rate, network_rate)
-    floor = reach(n, link_gpus, server_gpus, link_latency, server_latency, network_latency)
-    size = (micro_batch * tokens + micro_prompt) * hidden_size * activation_width * ELEMENT
-    return (pipeline_degree - 1.0) * (floor + size / rate)
+    size = micro_tokens * hidden_size * activation_width * ELEMENT
+    return (pipeline_degree - 1.0) * (handover_latency + size / handover_rate)
 
 
 @metric("s")

@@ -35,6 +35,15 @@ def fixed_parameters(
 
 
 @metric("parameter")
+def head_parameters(embedding_parameters, lookup_parameters):
+    """Parameters of the output head.
+
+    Embedding parameters less those that are only looked up.
+    """
+    return embedding_parameters - lookup_parameters
+
+
+@metric("parameter")
 def total_parameters(fixed_parameters, moe_layers, n_experts, expert_parameters):
     """Parameters of the model.
 

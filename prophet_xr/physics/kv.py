@@ -57,6 +57,33 @@ def kv_per_token(stage_kv_full, kv_element_size):
     return stage_kv_full * kv_element_size
 
 
+@metric("B / token")
+def kv_per_token_in_window(stage_kv_full, stage_kv_windowed, kv_element_size):
+    """KV cache of one more token of one sequence while its sliding windows fill, on one GPU.
+
+    (elements of layers that keep every token + of sliding-window layers) x bytes of one.
+    """
+    return (stage_kv_full + stage_kv_windowed) * kv_element_size
+
+
+@metric("B")
+def window_memory(stage_kv_windowed, kv_element_size, kv_window):
+    """KV cache of the full sliding windows of one sequence, on one GPU.
+
+    elements x bytes of one x window.
+    """
+    return stage_kv_windowed * kv_element_size * kv_window
+
+
+@metric("B")
+def fixed_sequence_memory(rank_state_size, stage_kv_cross, kv_element_size, encoder_context):
+    """Memory of one sequence that does not grow with its context, on one GPU.
+
+    constant state + elements per encoder token x bytes of one x encoder tokens.
+    """
+    return rank_state_size + stage_kv_cross * kv_element_size * encoder_context
+
+
 def held(batch, context, encoder_context, full, windowed, window, cross):
     """KV elements of sequences at a context."""
     return batch * (full * context + windowed * min(context, window) + cross * encoder_context)

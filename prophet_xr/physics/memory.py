@@ -27,22 +27,30 @@ NEITHER_FITS, ONLY_THIS_POLICY, BOTH_FIT, ONLY_THE_BASELINE = range(len(REGIMES)
 
 
 @metric("B")
-def memory_budget(nominal_memory, usable_memory, nominal_weight, utilization):
+def counted_memory(nominal_memory, usable_memory, nominal_weight):
+    """GPU memory that budgets are taken from.
+
+    Usable memory; the study counts nominal memory instead.
+    """
+    return nominal_weight * nominal_memory + (1.0 - nominal_weight) * usable_memory
+
+
+@metric("B")
+def memory_budget(counted_memory, utilization):
     """GPU memory the runtime may use.
 
     utilization x usable memory; the study counts nominal memory instead.
     """
-    nominal = nominal_weight * nominal_memory
-    return utilization * (nominal + (1.0 - nominal_weight) * usable_memory)
+    return utilization * counted_memory
 
 
 @metric("B")
-def reserved_memory(memory_budget, nominal_memory, usable_memory, nominal_weight):
+def reserved_memory(counted_memory, memory_budget):
     """Memory of the card that the runtime leaves alone.
 
     What budgets are taken from, less the budget.
     """
-    return nominal_weight * nominal_memory + (1.0 - nominal_weight) * usable_memory - memory_budget
+    return counted_memory - memory_budget
 
 
 @metric("B")
@@ -56,8 +64,7 @@ def predictor_memory(predictor_size):
 
 @metric("B")
 def static_memory(
-    fixed_memory,
-    expert_memory,
+    weight_memory,
     activation_memory,
     predictor_memory,
     non_torch_memory,
@@ -69,9 +76,8 @@ def static_memory(
     fixed weights + resident experts + activations + predictor + device context + CUDA graphs +
     token table.
     """
-    weights = fixed_memory + expert_memory
     engine = non_torch_memory + graph_memory + table_memory
-    return weights + activation_memory + predictor_memory + engine
+    return weight_memory + activation_memory + predictor_memory + engine
 
 
 @metric("B")
@@ -199,16 +205,13 @@ def longest_blocks(
 def max_context(
     kv_budget,
     rank_batch,
-    encoder_context,
-    stage_kv_full,
-    stage_kv_windowed,
+    fixed_sequence_memory,
+    kv_per_token,
+    kv_per_token_in_window,
     kv_window,
-    stage_kv_cross,
-    kv_element_size,
-    rank_state_size,
+    window_memory,
     table_memory,
-    max_sequences,
-    slot_width,
+    table_per_token,
     block_size,
     page_tokens,
     longest_blocks,
@@ -221,17 +224,16 @@ def max_context(
     if block_size > TOKEN and kv_budget > 0:
         tokens = longest_blocks * page_tokens
         return math.floor(tokens) if tokens < UNBOUNDED else UNBOUNDED
-    taken = rank_state_size + stage_kv_cross * kv_element_size * encoder_context
-    room = (kv_budget + table_memory) / rank_batch - taken
-    table = max_sequences * slot_width / rank_batch
-    rise = (stage_kv_full + stage_kv_windowed) * kv_element_size + table
+    room = (kv_budget + table_memory) / rank_batch - fixed_sequence_memory
+    table = table_per_token / rank_batch
     if not room > 0.0:  # NaN too: a policy that cannot exist
         return 0
-    if rise * kv_window > room:
-        return math.floor(room / rise)
-    slope = stage_kv_full * kv_element_size + table
-    beyond = room - stage_kv_windowed * kv_element_size * kv_window
-    return math.floor(beyond / slope) if beyond < slope * UNBOUNDED else UNBOUNDED
+    slope_in_window = kv_per_token_in_window + table
+    if slope_in_window * kv_window > room:
+        return math.floor(room / slope_in_window)
+    slope = kv_per_token + table
+    room -= window_memory
+    return math.floor(room / slope) if room < slope * UNBOUNDED else UNBOUNDED
 
 
 @metric("token", dtype="int64")
@@ -255,8 +257,7 @@ def serves_context(kv_budget, pool_memory):
 @metric("1", dtype="int64", flags=REASONS)
 def reason(
     memory_budget,
-    fixed_memory,
-    expert_memory,
+    weight_memory,
     kv_budget,
     pool_memory,
     policy_reason,
@@ -271,7 +272,7 @@ def reason(
         return LAST_POLICY_REASON + plan_reason
     if policy_reason > POSSIBLE_POLICY:
         return LAST_MEMORY_REASON + policy_reason
-    if fixed_memory + expert_memory >= memory_budget:
+    if weight_memory >= memory_budget:
         return WEIGHTS_EXCEED_MEMORY
     if kv_budget <= 0:
         return NO_ROOM_FOR_KV

@@ -22,49 +22,84 @@ def reuse(resident_experts, n_experts, step_experts, reuse_strength, reuse_expon
 
 
 @metric("1")
-def in_time(prediction, hit_rate, reuse):
+def predicted_share(prediction, hit_rate):
+    """Share of expert requests that the policy predicts in time.
+
+    hit rate; 0 without prediction.
+    """
+    return prediction * hit_rate
+
+
+@metric("1")
+def in_time(predicted_share, reuse):
     """Share of expert requests resident when they are needed.
 
     max(hit rate, reuse); without prediction only reuse.
     """
-    predicted = prediction * hit_rate
-    return keep_nan(max(reuse, predicted), reuse)
+    return keep_nan(max(reuse, predicted_share), reuse)
 
 
 @metric("1", dtype="bool")
-def hit_rate_raised(prediction, hit_rate, reuse):
+def hit_rate_raised(prediction, predicted_share, reuse):
     """The hit rate is below what residency alone gives, and was raised to it.
 
     The policy predicts, and its hit rate < reuse.
     """
-    return prediction > 0 and prediction * hit_rate < reuse
+    return prediction > 0 and predicted_share < reuse
+
+
+@metric("1")
+def early_share(in_time, reuse):
+    """Share of expert requests whose expert is prefetched.
+
+    in time - reuse.
+    """
+    return in_time - reuse
+
+
+@metric("1")
+def late_share(in_time, host_compute):
+    """Share of expert requests whose expert is fetched after it was needed.
+
+    1 - in time; none of those that the host computes.
+    """
+    return (1.0 - host_compute) * (1.0 - in_time)
+
+
+@metric("1")
+def host_share(in_time, host_compute):
+    """Share of expert requests that the host computes.
+
+    1 - in time, where the policy computes misses on the host; otherwise 0.
+    """
+    return host_compute * (1.0 - in_time)
 
 
 @metric("B")
-def early_traffic(in_time, reuse, step_expert_memory):
+def early_traffic(early_share, step_expert_memory):
     """Bytes a step prefetches over the host link.
 
     (in time - reuse) x experts read.
     """
-    return (in_time - reuse) * step_expert_memory
+    return early_share * step_expert_memory
 
 
 @metric("B")
-def late_traffic(in_time, step_expert_memory, host_compute):
+def late_traffic(late_share, step_expert_memory):
     """Bytes a step fetches over the host link after they were needed.
 
     (1 - in time) x experts read, unless the host computes them.
     """
-    return (1.0 - host_compute) * (1.0 - in_time) * step_expert_memory
+    return late_share * step_expert_memory
 
 
 @metric("B")
-def host_read(in_time, step_expert_memory, host_compute):
+def host_read(host_share, step_expert_memory):
     """Bytes of experts that the host reads to compute them itself.
 
     (1 - in time) x experts read, where the policy computes misses on the host.
     """
-    return host_compute * (1.0 - in_time) * step_expert_memory
+    return host_share * step_expert_memory
 
 
 @metric("B")
@@ -97,21 +132,21 @@ def transfer_time(
 
 
 @metric("s")
-def prefetch_time(in_time, reuse, transfer_time):
+def prefetch_time(early_share, transfer_time):
     """Time that prefetches take on the host link.
 
     (in time - reuse) x that of all experts of the step.
     """
-    return (in_time - reuse) * transfer_time
+    return early_share * transfer_time
 
 
 @metric("s")
-def fetch_time(in_time, transfer_time, host_compute):
+def fetch_time(late_share, transfer_time):
     """Time that late fetches take, in series.
 
     (1 - in time) x that of all experts of the step, unless the host computes them.
     """
-    return (1.0 - host_compute) * (1.0 - in_time) * transfer_time
+    return late_share * transfer_time
 
 
 @metric("s")
@@ -134,11 +169,8 @@ def exposed_time(prefetch_time, fetch_time, gpu_time):
 
 @metric("FLOP")
 def host_flops(
-    in_time,
-    host_compute,
-    micro_batch,
-    tokens,
-    micro_prompt,
+    host_share,
+    micro_tokens,
     decode_moe_layers,
     top_k,
     expert_parameters,
@@ -149,9 +181,8 @@ def host_flops(
     (1 - in time) x 2 FLOP per parameter of a token's experts, where the policy computes misses
     there.
     """
-    passed = micro_batch * tokens + micro_prompt
-    routed = 2.0 * passed * decode_moe_layers * top_k * expert_parameters * tensor_share
-    return host_compute * (1.0 - in_time) * routed
+    routed = 2.0 * micro_tokens * decode_moe_layers * top_k * expert_parameters * tensor_share
+    return host_share * routed
 
 
 @metric("s")

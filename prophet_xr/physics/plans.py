@@ -61,57 +61,75 @@ def tensor_share(tensor_degree, plan_reason):
 
 
 @metric("1")
-def stage_share(n_layers, pipeline_degree):
+def stage_layers(n_layers, pipeline_degree):
+    """Layers of the largest stage.
+
+    ceil(layers / stages).
+    """
+    return 1.0 * math.ceil(n_layers / pipeline_degree)
+
+
+@metric("1")
+def stage_share(stage_layers, n_layers):
     """Share of the layers in the largest stage.
 
     ceil(layers / stages) / layers.
     """
-    return math.ceil(n_layers / pipeline_degree) / n_layers
+    return stage_layers / n_layers
 
 
 @metric("1")
-def full_share(full_layers, stage_share, pipeline_degree):
+def stage_full_layers(full_layers, pipeline_degree):
+    """Layers that keep every token, in the stage that has most of them.
+
+    ceil(layers that keep every token / stages).
+    """
+    return 1.0 * math.ceil(full_layers / pipeline_degree)
+
+
+@metric("1")
+def full_share(stage_full_layers, full_layers, stage_share):
     """Share of the layers that keep every token in the stage that has most of them.
 
     ceil(layers / stages) / layers: its KV cache is the largest.
     """
-    return (
-        math.ceil(full_layers / pipeline_degree) / full_layers if full_layers > 0 else stage_share
-    )
+    return stage_full_layers / full_layers if full_layers > 0 else stage_share
 
 
-def beside(layers, n_layers, full_layers, pipeline_degree):
-    """Share of other layers in that stage: what there is room for beside those."""
-    room = math.ceil(n_layers / pipeline_degree) - math.ceil(full_layers / pipeline_degree)
+def other_share(layers, stage_layers, stage_full_layers, pipeline_degree):
+    """Share of ``layers`` of another kind in the stage with most layers that keep every token."""
+    room = stage_layers - stage_full_layers
     return min(math.ceil(layers / pipeline_degree), room) / layers if layers > 0 else 1.0
 
 
 @metric("1")
-def windowed_share(windowed_layers, n_layers, full_layers, pipeline_degree):
+def windowed_share(windowed_layers, stage_layers, stage_full_layers, pipeline_degree):
     """Share of the sliding-window layers in the stage with most layers that keep every token.
 
     min(ceil(layers / stages), layers of a stage - those that keep every token) / layers.
     """
-    return beside(windowed_layers, n_layers, full_layers, pipeline_degree)
+    return other_share(windowed_layers, stage_layers, stage_full_layers, pipeline_degree)
 
 
 @metric("1")
-def state_share(state_layers, n_layers, full_layers, pipeline_degree):
+def state_share(state_layers, stage_layers, stage_full_layers, pipeline_degree):
     """Share of the layers with constant state in the stage with most that keep every token.
 
     min(ceil(layers / stages), layers of a stage - those that keep every token) / layers.
     """
-    return beside(state_layers, n_layers, full_layers, pipeline_degree)
+    return other_share(state_layers, stage_layers, stage_full_layers, pipeline_degree)
 
 
 @metric("1")
-def stage_moe_layers(n_layers, moe_layers, moe_interval, first_moe_layer, pipeline_degree):
+def stage_moe_layers(
+    stage_layers, n_layers, moe_layers, moe_interval, first_moe_layer, pipeline_degree
+):
     """Layers with experts in the stage that has most of them.
 
     The first stage has the dense layers that come first; the last is never the longer, so that
     of two stages only the first may be.
     """
-    first = math.ceil(n_layers / pipeline_degree) - first_moe_layer
+    first = stage_layers - first_moe_layer
     longest = n_layers - 1.0 if pipeline_degree == 2.0 else n_layers
     later = math.ceil(longest / pipeline_degree) if pipeline_degree > 1.0 else 0.0
     return min(moe_layers, math.ceil(max(first, later) / moe_interval))
@@ -169,6 +187,24 @@ def expert_prompt(prompt_tokens, pipeline_degree, data_degree, expert_degree):
 
 
 @metric("1")
+def micro_tokens(micro_batch, tokens, micro_prompt):
+    """Tokens of a data rank that pass a stage at once, prompt tokens included.
+
+    sequences x tokens of each + prompt tokens.
+    """
+    return micro_batch * tokens + micro_prompt
+
+
+@metric("1")
+def expert_tokens(expert_batch, tokens):
+    """Tokens that meet in one layer of experts, without prompt tokens.
+
+    sequences x tokens of each.
+    """
+    return expert_batch * tokens
+
+
+@metric("1")
 def micro_share(micro_batch, rank_batch):
     """Share of a data rank's sequences that pass a stage at once.
 
@@ -203,11 +239,19 @@ def expert_share(rank_experts, n_experts, expert_degree, imbalance):
 
 
 @metric("1")
+def expert_slices(tensor_degree, expert_degree):
+    """GPUs that share one expert.
+
+    The tensor degree; 1 under expert parallelism, where a GPU holds whole experts.
+    """
+    return tensor_degree if expert_degree <= 1 else 1.0
+
+
+@metric("1")
 def expert_padding(
     hidden_size,
     expert_intermediate,
-    tensor_degree,
-    expert_degree,
+    expert_slices,
     hidden_multiple,
     ffn_multiple,
     padding,
@@ -218,8 +262,7 @@ def expert_padding(
     """
     if expert_intermediate <= 0:
         return 1.0
-    slices = tensor_degree if expert_degree <= 1 else 1.0
-    width = expert_intermediate / slices
+    width = expert_intermediate / expert_slices
     wide = math.ceil(hidden_size / hidden_multiple) * hidden_multiple / hidden_size
     long = math.ceil(width / ffn_multiple) * ffn_multiple / width
     return 1.0 + padding * (wide * long - 1.0)

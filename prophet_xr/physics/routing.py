@@ -16,12 +16,30 @@ def routing_skew(skew, skew_scale):
 
 
 @metric("1")
-def effective_batch(expert_batch, tokens, gamma, gamma_scale):
+def routing_gamma(gamma, gamma_scale):
+    """Exponent on the tokens of one sequence.
+
+    1 + scale (g - 1): the model's g, or 1 where the routing row takes all tokens as independent.
+    """
+    return 1.0 + gamma_scale * (gamma - 1.0)
+
+
+@metric("1")
+def effective_batch(expert_batch, tokens, routing_gamma):
     """Independent tokens that touch as many experts as the step does.
 
     B t**(1 + scale (g - 1)): tokens of one sequence repeat experts, sequences do not.
     """
-    return expert_batch * tokens ** (1.0 + gamma_scale * (gamma - 1.0))
+    return expert_batch * tokens**routing_gamma
+
+
+@metric("1")
+def step_draws(effective_batch, expert_prompt, routing_gamma):
+    """Independent tokens that touch as many experts as the step does, prompts included.
+
+    B_eff + P**g: the prompt tokens P as if they were of one sequence.
+    """
+    return effective_batch + expert_prompt**routing_gamma
 
 
 def first_share(n, k, skew):
@@ -89,12 +107,20 @@ def occupied(n, k, skew, scale, draws):
     return max(least, n - left_out)
 
 
+def distinct(n_experts, top_k, tokens, dedup_exponent, power_weight, skew, scale, draws):
+    """Distinct experts of ``tokens``: the power law, and ``draws`` of the Zipf law, by weight."""
+    power = min(n_experts, top_k * tokens**dedup_exponent)
+    if power_weight >= 1.0:  # the sum is not worth its time where it has no weight
+        return power
+    drawn = EXPERT * occupied(n_experts / EXPERT, top_k / EXPERT, skew, scale, draws)
+    return power_weight * power + (1.0 - power_weight) * drawn
+
+
 @metric("expert")
 def unique_experts(
     n_experts,
     top_k,
-    expert_batch,
-    tokens,
+    expert_tokens,
     dedup_exponent,
     power_weight,
     routing_skew,
@@ -106,12 +132,16 @@ def unique_experts(
     w min(E, k (B t)**a) + (1 - w) sum of 1 - (1 - min(1, l i**-s))**B_eff over the E ranks; B are
     the sequences that meet in a layer, see expert_batch.
     """
-    power = min(n_experts, top_k * (expert_batch * tokens) ** dedup_exponent)
-    if power_weight >= 1.0:  # the sum is not worth its time where it has no weight
-        return power
-    n, k = n_experts / EXPERT, top_k / EXPERT
-    drawn = EXPERT * occupied(n, k, routing_skew, zipf_scale, effective_batch)
-    return power_weight * power + (1.0 - power_weight) * drawn
+    return distinct(
+        n_experts,
+        top_k,
+        expert_tokens,
+        dedup_exponent,
+        power_weight,
+        routing_skew,
+        zipf_scale,
+        effective_batch,
+    )
 
 
 @metric("expert")
@@ -119,16 +149,13 @@ def step_experts(
     n_experts,
     top_k,
     unique_experts,
-    expert_batch,
-    tokens,
+    expert_tokens,
     expert_prompt,
     dedup_exponent,
     power_weight,
     routing_skew,
     zipf_scale,
-    effective_batch,
-    gamma,
-    gamma_scale,
+    step_draws,
 ):
     """Distinct experts of a layer that a step reads, prompts included.
 
@@ -137,12 +164,16 @@ def step_experts(
     """
     if expert_prompt <= 0:
         return unique_experts
-    power = min(n_experts, top_k * (expert_batch * tokens + expert_prompt) ** dedup_exponent)
-    if power_weight >= 1.0:
-        return power
-    draws = effective_batch + expert_prompt ** (1.0 + gamma_scale * (gamma - 1.0))
-    drawn = EXPERT * occupied(n_experts / EXPERT, top_k / EXPERT, routing_skew, zipf_scale, draws)
-    return power_weight * power + (1.0 - power_weight) * drawn
+    return distinct(
+        n_experts,
+        top_k,
+        expert_tokens + expert_prompt,
+        dedup_exponent,
+        power_weight,
+        routing_skew,
+        zipf_scale,
+        step_draws,
+    )
 
 
 @metric("1")

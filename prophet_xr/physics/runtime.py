@@ -25,7 +25,7 @@ def prefill_memory(
     expert_intermediate,
     dense_intermediate,
     tensor_degree,
-    expert_degree,
+    expert_slices,
     buffer_width,
 ):
     """Peak of activations in a prefill step.
@@ -33,8 +33,7 @@ def prefill_memory(
     tokens x (3 H + the larger of k (3 I + H) of experts and 3 I of a dense MLP) x bytes, I as
     one rank has it.
     """
-    slices = tensor_degree if expert_degree <= 1 else 1.0
-    routed = top_k / EXPERT * (3.0 * expert_intermediate / slices + hidden_size)
+    routed = top_k / EXPERT * (3.0 * expert_intermediate / expert_slices + hidden_size)
     dense = 3.0 * dense_intermediate / tensor_degree
     width = 3.0 * hidden_size + max(routed, dense)
     return max_batched_tokens / TOKEN * width * buffer_width * ELEMENT
@@ -58,6 +57,15 @@ def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpu
     if n_gpus <= 1:
         return context_memory
     return context_memory + collective_memory + collective_growth * math.log2(n_gpus)
+
+
+@metric("B / token")
+def table_per_token(max_sequences, slot_width):
+    """Table of token slots, per token of the context.
+
+    Sequences x bytes of a slot.
+    """
+    return max_sequences * slot_width
 
 
 @metric("B")

@@ -27,49 +27,68 @@ def kv_projections(hidden_size, kv_full, kv_windowed):
 
 
 @metric("B")
-def layer_memory(
-    shared_parameters,
-    shared_width,
-    router_parameters,
-    router_width,
+def attention_memory(
     attention_parameters,
     replicated_parameters,
+    kv_projections,
+    kv_share,
+    tensor_share,
     attention_width,
+):
+    """Attention weights of all layers on one tensor rank.
+
+    (divided parameters / tensor degree + K and V as their heads are shared + what every rank holds
+    whole) x bytes per parameter.
+    """
+    divided = attention_parameters - replicated_parameters - kv_projections
+    parameters = divided * tensor_share + kv_projections * kv_share + replicated_parameters
+    return parameters * attention_width
+
+
+@metric("B")
+def shared_expert_memory(shared_parameters, shared_width, shared_copies, tensor_share):
+    """Weights of the shared experts of all layers on one tensor rank.
+
+    bytes x (w + (1 - w) / tensor degree): w is 1 where the runtime keeps them whole on every rank.
+    """
+    share = shared_copies + (1.0 - shared_copies) * tensor_share
+    return shared_parameters * shared_width * share
+
+
+@metric("B")
+def layer_memory(
+    attention_memory,
+    shared_expert_memory,
+    router_parameters,
+    router_width,
     dense_parameters,
     dense_width,
     state_space_parameters,
     state_space_width,
     norm_parameters,
     norm_width,
-    kv_projections,
-    kv_share,
     tensor_share,
-    shared_copies,
 ):
     """Fixed weights of all layers on one tensor rank.
 
     Each component in its width; routers, norms and the query's down-projection of MLA whole on
     every rank, K and V as their heads are shared, shared experts as the runtime does.
     """
-    shared_share = shared_copies + (1.0 - shared_copies) * tensor_share
-    divided = attention_parameters - replicated_parameters - kv_projections
-    attention = divided * tensor_share + kv_projections * kv_share + replicated_parameters
-    others = dense_parameters * dense_width + state_space_parameters * state_space_width
+    divided = dense_parameters * dense_width + state_space_parameters * state_space_width
     whole = router_parameters * router_width + norm_parameters * norm_width
-    shared = shared_parameters * shared_width * shared_share
-    return attention * attention_width + others * tensor_share + whole + shared
+    return attention_memory + divided * tensor_share + whole + shared_expert_memory
 
 
 @metric("B")
 def embedding_memory(
-    embedding_parameters, lookup_parameters, embedding_width, tensor_share, pipeline_degree
+    embedding_parameters, head_parameters, embedding_width, tensor_share, pipeline_degree
 ):
     """Embeddings and output head on one GPU.
 
     Both, or in a pipeline the one that the first or last stage holds.
     """
-    left_out = lookup_parameters if pipeline_degree > 1 else 0.0 * lookup_parameters
-    return (embedding_parameters - left_out) * embedding_width * tensor_share
+    parameters = head_parameters if pipeline_degree > 1 else embedding_parameters
+    return parameters * embedding_width * tensor_share
 
 
 @metric("B")
@@ -109,6 +128,12 @@ def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
     return keep_nan(whole, tensor_share) if expert_degree > 1 else whole * tensor_share
 
 
+def on_busiest_rank(experts, expert_share, rank_experts):
+    """Experts of a layer on the busiest expert rank: at least one, at most what the rank holds."""
+    most = max(experts * expert_share, min(experts, EXPERT))
+    return keep_nan(min(most, rank_experts), most)
+
+
 @metric("expert")
 def rank_resident_experts(resident_experts, expert_share, rank_experts):
     """Experts of a layer in one GPU's memory.
@@ -116,8 +141,7 @@ def rank_resident_experts(resident_experts, expert_share, rank_experts):
     resident x share of the busiest expert rank, at most what the rank holds; at least one, if one
     is resident anywhere.
     """
-    experts = max(resident_experts * expert_share, min(resident_experts, EXPERT))
-    return keep_nan(min(experts, rank_experts), experts)
+    return on_busiest_rank(resident_experts, expert_share, rank_experts)
 
 
 @metric("B")
@@ -127,6 +151,15 @@ def expert_memory(stage_moe_layers, rank_resident_experts, rank_expert_size):
     layers of the largest stage x resident experts x bytes of one.
     """
     return stage_moe_layers * rank_resident_experts * rank_expert_size
+
+
+@metric("B")
+def weight_memory(fixed_memory, expert_memory):
+    """Weights in one GPU's memory.
+
+    What no policy can evict + resident experts.
+    """
+    return fixed_memory + expert_memory
 
 
 @metric("B")

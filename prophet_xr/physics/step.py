@@ -3,8 +3,7 @@
 Of a plan: by the busiest GPU of each stage, the stages one after another.
 """
 
-from prophet_xr.physics.missing import keep_nan
-from prophet_xr.physics.units import EXPERT
+from prophet_xr.physics.shards import on_busiest_rank
 from prophet_xr.registry import metric
 
 
@@ -18,56 +17,77 @@ def attention_load(attention_reuse, micro_share, tensor_share):
 
 
 @metric("parameter")
+def decode_parameters(fixed_parameters, lookup_parameters, encoder_parameters):
+    """Fixed parameters that a token of a decode step passes.
+
+    All but embeddings that are only looked up and the encoder.
+    """
+    return fixed_parameters - lookup_parameters - encoder_parameters
+
+
+@metric("parameter")
+def undivided_parameters(replicated_parameters, router_parameters, norm_parameters):
+    """Parameters that every tensor rank holds whole.
+
+    Down-projections of latent attention + routers + norms.
+    """
+    return replicated_parameters + router_parameters + norm_parameters
+
+
+@metric("parameter")
+def routed_parameters(decode_moe_layers, top_k, expert_parameters, expert_degree, imbalance):
+    """Parameters of routed experts that one token of a decode step passes.
+
+    layers x top-k x parameters of one expert; of the busiest expert rank, x imbalance.
+    """
+    uneven = imbalance if expert_degree > 1 else 1.0
+    return uneven * decode_moe_layers * top_k * expert_parameters
+
+
+@metric("parameter")
 def rank_active_parameters(
-    fixed_parameters,
-    lookup_parameters,
-    encoder_parameters,
-    replicated_parameters,
-    router_parameters,
-    norm_parameters,
+    decode_parameters,
+    undivided_parameters,
+    routed_parameters,
     kv_projections,
     kv_share,
     tensor_share,
-    decode_moe_layers,
-    top_k,
-    expert_parameters,
-    expert_degree,
-    imbalance,
 ):
     """Parameters of a GPU that one token of its sequences passes, over all stages.
 
     (fixed + layers x top-k x parameters of one expert) / tensor degree, where expert ranks share
     all tokens as they share all experts; what every rank holds is passed on each, as routers are.
     """
-    everywhere = replicated_parameters + router_parameters + norm_parameters
-    whole = everywhere + kv_projections * (kv_share - tensor_share)
-    fixed = fixed_parameters - lookup_parameters - encoder_parameters - everywhere
-    uneven = imbalance if expert_degree > 1 else 1.0
-    routed = uneven * decode_moe_layers * top_k * expert_parameters
-    return (fixed + routed) * tensor_share + whole
+    whole = undivided_parameters + kv_projections * (kv_share - tensor_share)
+    divided = decode_parameters - undivided_parameters + routed_parameters
+    return divided * tensor_share + whole
+
+
+@metric("element")
+def prompt_kv_elements(kv_full, kv_windowed, kv_window, prompt_context):
+    """KV elements that a prompt token attends to.
+
+    full x context + windowed x min(context, window), at the context of the prompt.
+    """
+    return kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
 
 
 @metric("FLOP")
 def prompt_flops(
     micro_prompt,
     rank_active_parameters,
-    embedding_parameters,
-    lookup_parameters,
+    head_parameters,
     prompt_reuse,
     tensor_share,
-    kv_full,
-    kv_windowed,
-    kv_window,
-    prompt_context,
+    prompt_kv_elements,
 ):
     """Arithmetic of the prompt tokens of a step.
 
     2 FLOP per active parameter and token, and the attention of each over the prompt's context; no
     output head, whose logits are computed of the last token alone.
     """
-    head = (embedding_parameters - lookup_parameters) * tensor_share
-    seen = kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
-    attended = prompt_reuse * tensor_share * seen
+    head = head_parameters * tensor_share
+    attended = prompt_reuse * tensor_share * prompt_kv_elements
     return micro_prompt * (2.0 * (rank_active_parameters - head) + attended)
 
 
@@ -90,8 +110,7 @@ def rank_unique_experts(step_experts, expert_share, rank_experts):
     U x share of the busiest expert rank, at most what the rank holds; at least one, since a layer
     ends with the rank that has one.
     """
-    experts = max(step_experts * expert_share, min(step_experts, EXPERT))
-    return keep_nan(min(experts, rank_experts), experts)
+    return on_busiest_rank(step_experts, expert_share, rank_experts)
 
 
 @metric("B")
@@ -106,8 +125,7 @@ def step_expert_memory(decode_moe_layers, rank_unique_experts, rank_expert_size)
 @metric("B")
 def step_fixed_memory(
     layer_memory,
-    embedding_parameters,
-    lookup_parameters,
+    head_parameters,
     embedding_width,
     encoder_parameters,
     attention_width,
@@ -117,7 +135,7 @@ def step_fixed_memory(
 
     All layers and the output head; no embeddings only looked up, no encoder.
     """
-    head = (embedding_parameters - lookup_parameters) * embedding_width
+    head = head_parameters * embedding_width
     return layer_memory + (head - encoder_parameters * attention_width) * tensor_share
 
 
