@@ -1,4 +1,4 @@
-"""The budget of one GPU, what takes it beside the KV cache, and what then fits."""
+"""The memory budget of one GPU, what it is spent on apart from the KV cache, and what then fits."""
 
 import math
 
@@ -28,9 +28,9 @@ NEITHER_FITS, ONLY_THIS_POLICY, BOTH_FIT, ONLY_THE_BASELINE = range(len(REGIMES)
 
 @metric("B")
 def counted_memory(nominal_memory, usable_memory, nominal_weight):
-    """GPU memory that budgets are taken from.
+    """GPU memory that the budget is a share of.
 
-    Usable memory; the study counts nominal memory instead.
+    usable memory; nominal memory by the study's rule.
     """
     return nominal_weight * nominal_memory + (1.0 - nominal_weight) * usable_memory
 
@@ -39,16 +39,17 @@ def counted_memory(nominal_memory, usable_memory, nominal_weight):
 def memory_budget(counted_memory, utilization):
     """GPU memory the runtime may use.
 
-    utilization x usable memory; the study counts nominal memory instead.
+    utilization x counted memory, which is usable memory or, by the study's rule, nominal
+    memory.
     """
     return utilization * counted_memory
 
 
 @metric("B")
 def reserved_memory(counted_memory, memory_budget):
-    """Memory of the card that the runtime leaves alone.
+    """GPU memory that the runtime leaves unused.
 
-    What budgets are taken from, less the budget.
+    counted memory - budget.
     """
     return counted_memory - memory_budget
 
@@ -57,7 +58,7 @@ def reserved_memory(counted_memory, memory_budget):
 def predictor_memory(predictor_size):
     """Memory of the expert predictor.
 
-    What the policy keeps for prediction: a constant, 0 without prediction.
+    A constant of the policy; 0 without prediction.
     """
     return predictor_size
 
@@ -71,10 +72,9 @@ def static_memory(
     graph_memory,
     table_memory,
 ):
-    """Everything in GPU memory but the KV cache.
+    """GPU memory in use without the KV cache.
 
-    fixed weights + resident experts + activations + predictor + device context + CUDA graphs +
-    token table.
+    weights + activations + predictor + device context + CUDA graphs + token table.
     """
     engine = non_torch_memory + graph_memory + table_memory
     return weight_memory + activation_memory + predictor_memory + engine
@@ -84,7 +84,7 @@ def static_memory(
 def total_memory(static_memory, pool_memory):
     """GPU memory in use at the context.
 
-    all but the KV cache + KV cache.
+    memory in use without the KV cache + KV pool of the batch.
     """
     return static_memory + pool_memory
 
@@ -109,7 +109,7 @@ def kv_budget(memory_budget, static_memory):
 
 @metric("1", dtype="bool")
 def fits(kv_budget):
-    """Something is left for the KV cache.
+    """Some memory is left for the KV cache.
 
     KV budget > 0.
     """
@@ -120,7 +120,8 @@ def fits(kv_budget):
 def pool_pages(kv_budget, page_size):
     """Blocks of one GPU's KV pool.
 
-    floor(KV budget / bytes of a block); 0 where there is no room, NaN where nothing is kept.
+    floor(KV budget / bytes of a block); 0 where there is no room, NaN where a block has no
+    bytes.
     """
     if not page_size > 0:
         return math.nan
@@ -133,10 +134,10 @@ def pool_pages(kv_budget, page_size):
 def concurrent_sequences(
     kv_budget, block_size, pool_pages, sequence_pages, sequence_memory, data_degree
 ):
-    """Sequences of the context that the pools of all data ranks hold.
+    """Sequences of the asked context that fit in the pools of all data ranks.
 
-    data degree x blocks / blocks of one; by bytes where the runtime has no blocks.  NaN where a
-    sequence keeps nothing.
+    data degree x blocks of a pool / blocks of a sequence; where the runtime has no blocks, data
+    degree x KV budget / bytes of a sequence. NaN where a sequence keeps nothing.
     """
     if not sequence_memory > 0:
         return math.nan
@@ -148,20 +149,20 @@ def concurrent_sequences(
 
 @metric("token")
 def kv_capacity(concurrent_sequences, context):
-    """Tokens that the pools of all data ranks hold, in sequences of the context.
+    """Tokens that fit in the pools of all data ranks, as sequences of the asked context.
 
-    sequences x context, as vllm prints since 0.20; of a model with windows or state it grows with
-    the context.
+    sequences x context, as vllm prints since 0.20; of a model with sliding windows or constant
+    state it grows with the context.
     """
     return concurrent_sequences * context
 
 
 @metric("token")
 def block_capacity(pool_pages, page_groups, page_tokens, data_degree):
-    """Tokens that the pools of all data ranks hold, in blocks shared out to the groups of layers.
+    """Tokens that fit in the pools of all data ranks, if every layer kept every token.
 
-    floor(blocks / groups) x tokens of a block, as vllm printed up to 0.17: of a model of one kind
-    of layer what it can hold, of a hybrid a fraction of that.
+    data degree x floor(blocks / groups of layers) x tokens of a block, as vllm printed up to
+    0.17; a model with sliding windows or constant state can hold more.
     """
     if not pool_pages > 0:
         return data_degree * pool_pages * page_tokens
@@ -169,7 +170,7 @@ def block_capacity(pool_pages, page_groups, page_tokens, data_degree):
 
 
 def most_blocks(pages, taken, groups):
-    """Blocks for which ``groups`` pages each, beside those taken, are there."""
+    """Blocks that each of ``groups`` can have from the pages that are not taken."""
     if taken > pages:
         return 0.0
     return math.floor((pages - taken) / groups) if groups > 0 else math.inf
@@ -187,7 +188,8 @@ def longest_blocks(
 ):
     """Blocks of tokens that the pool has for every sequence of the batch.
 
-    Inverts sequence_pages: it is the least of four lines, with windows and state full or not.
+    Inverts sequence_pages, which is the least of four lines: with windows full or not, and with
+    the state full or not.
     """
     if not pool_pages >= 0:
         return math.inf
@@ -218,8 +220,9 @@ def max_context(
 ):
     """Longest context every sequence can hold.
 
-    Inverts the piecewise KV line and floors; a token table that grows counts too, and where the
-    runtime has blocks whole ones do; 0 where there is no room, 2**53 where nothing grows.
+    Inverts the piecewise KV line and floors; a token table that grows with the context is
+    counted, and only whole blocks where the runtime has blocks. 0 where there is no room, 2**53
+    where nothing grows.
     """
     if block_size > TOKEN and kv_budget > 0:
         tokens = longest_blocks * page_tokens
@@ -238,7 +241,7 @@ def max_context(
 
 @metric("token", dtype="int64")
 def usable_context(max_context, native_context):
-    """Longest context that fits and that the model was made for.
+    """Longest context that fits and that the model supports.
 
     min(max_context, native context).
     """
@@ -265,8 +268,8 @@ def reason(
 ):
     """Why the asked context is not served.
 
-    The first of: a plan that cannot be, a cache larger than the layer, the weights alone,
-    activations and the like, the KV cache at the context.
+    The first of: the plan cannot exist, the policy cannot exist, the weights alone exceed the
+    budget, nothing is left for the KV cache, the KV cache at the context exceeds what is left.
     """
     if plan_reason > POSSIBLE_PLAN:
         return LAST_POLICY_REASON + plan_reason

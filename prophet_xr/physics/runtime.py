@@ -1,4 +1,4 @@
-"""What a serving engine takes beside weights and KV cache, on one GPU."""
+"""Memory that a serving engine takes in addition to weights and KV cache, on one GPU."""
 
 import math
 
@@ -10,9 +10,9 @@ LOGIT = 4.0  # B, a 32-bit number
 
 @metric("B")
 def sampler_memory(vocabulary, max_sequences, sampler_copies):
-    """Peak of the sampler when the engine warms up.
+    """Peak memory of the sampler when the engine warms up.
 
-    copies x sequences x vocabulary x 4 B.
+    copies of the logits x sequences x vocabulary x 4 B.
     """
     return sampler_copies * max_sequences * vocabulary * LOGIT
 
@@ -28,10 +28,10 @@ def prefill_memory(
     expert_slices,
     buffer_width,
 ):
-    """Peak of activations in a prefill step.
+    """Peak memory of activations in a prefill step.
 
-    tokens x (3 H + the larger of k (3 I + H) of experts and 3 I of a dense MLP) x bytes, I as
-    one rank has it.
+    tokens x (3 H + max(k (3 I + H) of the experts, 3 I of a dense MLP)) x bytes per activation;
+    H is the hidden size, I the intermediate size on one rank.
     """
     routed = top_k / EXPERT * (3.0 * expert_intermediate / expert_slices + hidden_size)
     dense = 3.0 * dense_intermediate / tensor_degree
@@ -41,18 +41,19 @@ def prefill_memory(
 
 @metric("B")
 def activation_memory(study_activation, activation_weight, batch, sampler_memory, prefill_memory):
-    """Peak of activations.
+    """Peak memory of activations.
 
-    The larger of sampler and prefill; by the study's rule a constant per sequence of the batch.
+    max(sampler, prefill) + sequences x the study's constant, where the runtime follows the
+    study's rule.
     """
     return activation_weight * study_activation * batch + max(sampler_memory, prefill_memory)
 
 
 @metric("B")
 def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpus):
-    """Device context, workspaces and buffers for exchange.
+    """Device context, workspaces and buffers for exchange between GPUs.
 
-    Context, and with more GPUs: buffers + growth x log2 of the GPUs.
+    device context; with more than one GPU + buffers + growth x log2(GPUs).
     """
     if n_gpus <= 1:
         return context_memory
@@ -61,17 +62,17 @@ def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpu
 
 @metric("B / token")
 def table_per_token(max_sequences, slot_width):
-    """Table of token slots, per token of the context.
+    """Table of token slots per token of the context.
 
-    Sequences x bytes of a slot.
+    sequences that can run x bytes of a slot.
     """
     return max_sequences * slot_width
 
 
 @metric("B")
 def table_memory(max_sequences, context, slot_width):
-    """Table of token slots, as some engines keep it for every sequence that can run.
+    """Table of token slots that some engines keep for every sequence that can run.
 
-    Sequences x context x bytes of a slot.
+    sequences that can run x context x bytes of a slot.
     """
     return max_sequences * context * slot_width

@@ -11,8 +11,8 @@ from prophet_xr.registry import metric
 def kv_share(kv_heads, tensor_degree, tensor_share):
     """Share of a layer's KV heads on one GPU.
 
-    1 / min(tensor degree, KV heads): ranks divide the heads and repeat what cannot be divided, as
-    the latent of MLA.
+    1 / min(tensor degree, KV heads): ranks divide the heads, and where there are fewer heads
+    than ranks several ranks hold the same head. The latent of MLA counts as one head.
     """
     return tensor_share * max(1.0, tensor_degree / kv_heads)
 
@@ -37,8 +37,8 @@ def attention_memory(
 ):
     """Attention weights of all layers on one tensor rank.
 
-    (divided parameters / tensor degree + K and V as their heads are shared + what every rank holds
-    whole) x bytes per parameter.
+    (parameters that ranks divide / tensor degree + K and V x share of the KV heads + parameters
+    that every rank holds whole) x bytes per parameter.
     """
     divided = attention_parameters - replicated_parameters - kv_projections
     parameters = divided * tensor_share + kv_projections * kv_share + replicated_parameters
@@ -49,7 +49,8 @@ def attention_memory(
 def shared_expert_memory(shared_parameters, shared_width, shared_copies, tensor_share):
     """Weights of the shared experts of all layers on one tensor rank.
 
-    bytes x (w + (1 - w) / tensor degree): w is 1 where the runtime keeps them whole on every rank.
+    parameters x bytes per parameter x (w + (1 - w) / tensor degree); w is 1 in a runtime that
+    keeps shared experts whole on every rank.
     """
     share = shared_copies + (1.0 - shared_copies) * tensor_share
     return shared_parameters * shared_width * share
@@ -71,8 +72,8 @@ def layer_memory(
 ):
     """Fixed weights of all layers on one tensor rank.
 
-    Each component in its width; routers, norms and the query's down-projection of MLA whole on
-    every rank, K and V as their heads are shared, shared experts as the runtime does.
+    attention + shared experts + (dense MLPs + state-space layers) / tensor degree + routers and
+    norms, which every rank holds whole; each at its bytes per parameter.
     """
     divided = dense_parameters * dense_width + state_space_parameters * state_space_width
     whole = router_parameters * router_width + norm_parameters * norm_width
@@ -85,7 +86,8 @@ def embedding_memory(
 ):
     """Embeddings and output head on one GPU.
 
-    Both, or in a pipeline the one that the first or last stage holds.
+    parameters x bytes per parameter / tensor degree; in a pipeline only those of the output
+    head, since the first stage holds the embeddings and the last stage the head.
     """
     parameters = head_parameters if pipeline_degree > 1 else embedding_parameters
     return parameters * embedding_width * tensor_share
@@ -101,9 +103,9 @@ def engine_memory(
     rotary_size,
     rotary_width,
 ):
-    """What an engine keeps beside the checkpoint's weights.
+    """Weights that an engine keeps in addition to those of the checkpoint.
 
-    Absorbed matrices of latent attention, and the rotary table of the native context.
+    absorbed matrices of latent attention + rotary table of the native context.
     """
     absorbed = absorbed_parameters * absorbed_width * stage_share * tensor_share
     return absorbed + native_context * rotary_size * rotary_width
@@ -122,7 +124,8 @@ def fixed_memory(layer_memory, embedding_memory, engine_memory, stage_share):
 def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
     """Bytes of an expert on one GPU.
 
-    A slice of it, or all of it under expert parallelism.
+    bytes of the expert x padding / tensor degree; not divided under expert parallelism, where a
+    GPU holds whole experts.
     """
     whole = expert_size * expert_padding
     return keep_nan(whole, tensor_share) if expert_degree > 1 else whole * tensor_share
@@ -138,8 +141,8 @@ def on_busiest_rank(experts, expert_share, rank_experts):
 def rank_resident_experts(resident_experts, expert_share, rank_experts):
     """Experts of a layer in one GPU's memory.
 
-    resident x share of the busiest expert rank, at most what the rank holds; at least one, if one
-    is resident anywhere.
+    resident experts x share of the busiest expert rank; at least one where any is resident, at
+    most what the rank holds.
     """
     return on_busiest_rank(resident_experts, expert_share, rank_experts)
 
@@ -157,7 +160,7 @@ def expert_memory(stage_moe_layers, rank_resident_experts, rank_expert_size):
 def weight_memory(fixed_memory, expert_memory):
     """Weights in one GPU's memory.
 
-    What no policy can evict + resident experts.
+    weights that no policy can evict + resident experts.
     """
     return fixed_memory + expert_memory
 
