@@ -20,7 +20,7 @@ class Quantity:
     """A named number: what it is, in which unit, and where it comes from.
 
     ``of`` names the label axis a spec field belongs to; ``flags`` names the codes of an integer;
-    what is ``optional`` has no default, and a sweep of all metrics does without it.
+    an ``optional`` axis has no default, and a sweep of all metrics leaves out what reads it.
     """
 
     name: str

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from prophet_xr import grid
-from prophet_xr.engine import memory
+from prophet_xr import grid, kernels
+from prophet_xr.engine import codegen, memory
 from prophet_xr.engine import run as engine
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
@@ -267,3 +267,19 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
         assert (run.returncode, out) == (0, expected), said
         assert ("compiling it anew" in said) is message
     assert not first_run(tmp_path).communicate()[1]
+
+
+@pytest.mark.parametrize(
+    ("formula", "simple"),
+    [
+        (kernels.early_traffic, True),  # arithmetic alone
+        (kernels.in_time, True),  # with a helper that only compares
+        (kernels.tensor_share, True),
+        (kernels.page_tokens, False),  # math.ceil
+        (kernels.windowed_share, False),  # in its helper
+        (kernels.zipf_scale, False),  # loops in its helper
+        (kernels.effective_batch, False),  # a power
+    ],
+)
+def test_a_formula_joins_the_loop_of_others_if_its_helpers_may(formula, simple):
+    assert codegen._simple(formula) is simple

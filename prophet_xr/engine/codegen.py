@@ -157,12 +157,13 @@ def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
 
 
 def _simple(formula: Callable) -> bool:
-    """Tell whether a formula is only arithmetic and comparisons, which vectorise."""
+    """Tell whether a formula is only arithmetic and comparisons, which vectorise; helpers too."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     nodes = list(ast.walk(ast.Module(tree.body, [])))
-    calls = [n.func for n in nodes if isinstance(n, ast.Call)]
-    plain = all(isinstance(f, ast.Name) and f.id in ("min", "max", "abs") for f in calls)
+    calls = {getattr(n.func, "id", "") for n in nodes if isinstance(n, ast.Call)}
+    helpers = [formula.__globals__.get(name) for name in calls - {"min", "max", "abs"}]
+    plain = all(inspect.isfunction(helper) and _simple(helper) for helper in helpers)
     return plain and not any(isinstance(n, ast.Pow | ast.While | ast.For) for n in nodes)
 
 

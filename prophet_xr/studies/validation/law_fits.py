@@ -16,7 +16,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 def distinct(experts: float, top_k: float, skew: float, draws: float) -> float:
     """Distinct experts of ``draws`` independent tokens, by the Zipf law."""
     scale = kernels.zipf_scale(experts, top_k, skew)
-    return kernels.unique_experts(experts, top_k, draws, 1.0, 1.0, 0.0, skew, scale, draws)
+    return kernels.unique_experts(experts, top_k, draws, 1.0, 0.0, skew, scale, draws)
 
 
 def lowest(loss: Callable[[float], float], low: float, high: float) -> float:
