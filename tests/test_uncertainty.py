@@ -10,7 +10,7 @@ import xarray as xr
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
 from prophet_xr.catalogue import specs
-from prophet_xr.studies.sensitivity import sweeps, wording
+from prophet_xr.studies.sensitivity import assumptions, sweeps, wording
 from prophet_xr.studies.sensitivity.headlines import conclusions, judged
 from prophet_xr.studies.validation import engine_logs, offloading
 
@@ -53,6 +53,19 @@ def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
         assert len(own.source) > 20
     drawn = px.draws(cell, count=64)
     assert px.sweep(drawn, ["step_time"]).step_time.notnull().all()
+
+
+def test_the_locality_of_models_has_the_correlation_of_its_ranks():
+    every = specs.read("model")
+    measured = every.isel(model=(every.reuse_strength_status == "measured").values)
+    ranks = [
+        [int((v < values).sum()) for v in values]
+        for values in (measured[name].values for name in assumptions.LOCALITY)
+    ]
+    count = len(ranks[0])
+    steps = sum((one - other) ** 2 for one, other in zip(*ranks, strict=True))
+    spearman = 1 - 6 * steps / (count * (count**2 - 1))
+    assert assumptions.locality() == pytest.approx(2 * np.sin(np.pi / 6 * spearman), rel=1e-12)
 
 
 def test_empirical_priors_are_what_was_measured():
@@ -232,17 +245,31 @@ def test_what_is_no_conclusion_is_refused(holds, base, truth, message):
         sa.robustness(space, base, truth)
 
 
-def test_ranking_is_that_of_scipy():
-    from scipy.stats import kendalltau
+def test_tau_by_hand():
+    scores = xr.DataArray(
+        [[3, 2, 1], [3, 1, 2], [1, 1, 1], [2, 1, 1], [np.nan, 1, 2]],
+        dims=["a", "model"],
+        coords={"a": range(5), "model": list("xyz")},
+    )
+    tau = sa.ranking(scores, "model", {"a": 0}).tau
+    # Pairs in order less pairs against it, over the root of the untied pairs on each side.
+    np.testing.assert_allclose(tau, [1, 1 / 3, np.nan, 2 / np.sqrt(3 * 2), -1], rtol=1e-15)
+    two = sa.ranking(scores.isel(model=[0, 1]), "model", {"a": 0}).tau
+    np.testing.assert_array_equal(two, [1, 1, np.nan, 1, -1])
+    one = sa.ranking(scores.isel(model=[0]), "model", {"a": 0})
+    assert one.tau.isnull().all()
+    assert (one["first"] == 1).all()
 
+
+def test_a_ranking_counts_what_has_no_number_last():
     scores = xr.DataArray(
         [[3.0, 2.0, 1.0], [1.0, 2.0, 2.0], [np.nan, 1.0, np.nan]],
         dims=["a", "model"],
         coords={"a": [0, 1, 2], "model": list("xyz")},
     )
     found = sa.ranking(scores, "model", {"a": 0})
-    want = [kendalltau([3, 2, 1], row).statistic for row in ([3, 2, 1], [1, 2, 2], [0, 1, 0])]
-    np.testing.assert_allclose(found.tau, want)
+    # Ranks 3 2 1, 1 2 2 and 0 1 0, by hand as in test_tau_by_hand.
+    np.testing.assert_allclose(found.tau, [1.0, -2 / np.sqrt(3 * 2), 0.0], atol=1e-15)
     np.testing.assert_allclose(found["first"], [1 / 3, 1.5 / 3, 0.5 / 3])
     for of, base, message in (("b", {"a": 0}, "'b' is no dim"), ("model", {}, "base lacks 'a'")):
         with pytest.raises(px.InputError, match=message):

@@ -157,6 +157,8 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     InputError
         For an unknown dim, or a base that names no cell of the space.
     """
+    from scipy.stats import kendalltau  # late: it takes a second to import
+
     scores = door.cells(scores, "what ranking() ranks")
     if of not in scores.dims:
         raise InputError(f"{of!r} is no dimension of the scores; {door.near(of, scores.dims)}")
@@ -166,19 +168,13 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     door.labelled(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
-    tau = np.empty(filled.shape[:-1])
-    for index in np.ndindex(tau.shape):
-        tau[index] = kendall(at_base, filled.values[index])
+    tau = np.full(filled.shape[:-1], np.nan)
+    if at_base.size > 1:  # else there is nothing to rank, and scipy warns
+        for index in np.ndindex(tau.shape):
+            tau[index], _ = kendalltau(at_base, filled.values[index])
     coords = {d: scores[d] for d in rest}
     found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
     return xr.Dataset({"tau": found, "first": first(scores, of, rest)})
-
-
-def kendall(one: np.ndarray, other: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings; NaN where either is all ties."""
-    signs, others = (np.sign(v[:, None] - v) for v in (one, other))
-    pairs = np.sqrt((signs**2).sum() * (others**2).sum())
-    return float((signs * others).sum() / pairs) if pairs else np.nan
 
 
 def first(scores: xr.DataArray, of: str, over: Collection[str]) -> xr.DataArray:

@@ -100,10 +100,13 @@ def served() -> xr.DataArray:
 
 def locality() -> float:
     """Correlation of the two numbers of a model's locality, of the normals behind their ranks."""
+    from scipy.stats import spearmanr
+
     models = specs.read("model")
     own = models.isel(model=np.flatnonzero(models.reuse_strength_status == "measured"))
-    one, other = (np.argsort(np.argsort(own[name].values)) for name in LOCALITY)
-    return float(2 * np.sin(np.pi / 6 * np.corrcoef(one, other)[0, 1]))
+    strength, exponent = (own[name].values for name in LOCALITY)
+    ranked = spearmanr(strength, exponent).statistic  # pyright: ignore[reportAttributeAccessIssue]
+    return float(2 * np.sin(np.pi / 6 * ranked))
 
 
 def kept() -> xr.Dataset:
