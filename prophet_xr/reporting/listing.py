@@ -90,7 +90,7 @@ class Sweeps(Listing):
         super().__init__()
         self.files: dict[str, str] = {}
 
-    def saved(self, function: F | None = None, *, file: str = "") -> Any:
+    def saved(self, function: Callable | None = None, *, file: str = "") -> Any:
         """List a cube that is saved, as ``{name}.nc`` or under the name given."""
         if function is None:
             return partial(self.saved, file=file)
