@@ -64,7 +64,7 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        One variable per input, on the dims it varies over.
+        One variable per input, on the dims it varies over; its arrays are the caller's own.
 
     Raises
     ------
@@ -99,7 +99,8 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             found[name] = start[name].variable
     _align(found, {n: v for n, v in chosen.items() if isinstance(v, xr.DataArray)})
     try:
-        data = xr.Dataset(found).set_coords(words)
+        # copies: what is written into them is neither in the catalogue nor in the caller's arrays
+        data = xr.Dataset({n: v.copy() for n, v in found.items()}).set_coords(words)
     except ValueError as problem:
         first = str(problem).partition("\n")[0]
         raise InputError(f"inputs do not fit together: {first}") from None

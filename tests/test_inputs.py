@@ -143,3 +143,23 @@ def test_any_field_may_be_given_as_a_number_a_list_or_an_array():
     cube = px.sweep(data)
     assert cube.step_time.dims == ("policy", "model", "host_link_rate")
     assert cube.kv_memory.dims == ("model",)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"gpu": "H200"}, {"policy": "prophet", "batch": 4}])
+@pytest.mark.parametrize("study", ["verified", "published"])
+def test_what_is_written_into_inputs_stays_there(study, chosen):
+    expected = px.inputs(study, **chosen).copy(deep=True)
+    written = px.inputs(study, **chosen)
+    for name, variable in written.variables.items():
+        if name not in written.xindexes and variable.dtype.kind in "iuf":
+            written[name].data[...] = -1
+        written[name].attrs["units"] = "changed"
+    assert written.top_k.min() == -1
+    xr.testing.assert_identical(px.inputs(study, **chosen), expected)
+
+
+def test_an_array_that_is_given_is_copied():
+    rates = np.array([1e10, 2e10])
+    data = px.inputs(batch=[1, 2], host_link_rate=xr.DataArray(rates, dims="link"))
+    data["host_link_rate"] *= 10
+    assert rates.tolist() == [1e10, 2e10]
