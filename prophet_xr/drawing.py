@@ -7,10 +7,16 @@ from threading import Thread
 
 
 def start() -> BaseContext:
-    """Start the process that others are forked from, unless it runs already."""
+    """Start the process that others are forked from, unless it runs already.
+
+    A forked child cannot use that of its parent: its workers start from nothing.
+    """
     context = get_context("forkserver")
     context.set_forkserver_preload(["prophet_xr.study"])
-    forkserver.ensure_running()
+    try:
+        forkserver.ensure_running()
+    except ChildProcessError:
+        return get_context("spawn")
     return context
 
 
