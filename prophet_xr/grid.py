@@ -20,14 +20,19 @@ from prophet_xr.fuse import Dims
 from prophet_xr.nesting import layout, natural, nests
 from prophet_xr.parting import Steps, steps
 from prophet_xr.planning import parse
+from prophet_xr.policies import (
+    asked_only,
+    by_policy,
+    refuse_of_baseline,
+    same_policies,
+    with_baseline,
+)
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import (
-    BASELINE,
     LABELLED,
     POLICY,
     QUANTITIES,
     Quantity,
-    fields,
     inputs_of,
     metrics,
     needed,
@@ -60,6 +65,9 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         routing, plan) take labels; the others numbers in SI units.  ``context`` defaults to each
         model's native context.  A model may also be a row, as `spec_from_config` gives it;
         ``precision="stored"`` takes each model in the precision of its checkpoint.
+        A policy field that is given holds for every policy but the baseline, which ratios are
+        taken against: it keeps the row of the catalogue, unless an array along ``policy`` says
+        otherwise.
 
     Returns
     -------
@@ -69,7 +77,8 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     Raises
     ------
     InputError
-        For an unknown name or label, a duplicate, an empty axis or text for a number.
+        For an unknown name or label, a duplicate, an empty axis, text for a number, or a policy
+        field that no policy takes.
 
     Examples
     --------
@@ -97,6 +106,7 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             found[name] = _numbers(q, chosen[name])
         elif name in start:
             found[name] = start[name].variable
+    refuse_of_baseline(found, chosen)
     _align(found, {n: v for n, v in chosen.items() if isinstance(v, xr.DataArray)})
     try:
         # copies: what is written into them is neither in the catalogue nor in the caller's arrays
@@ -291,7 +301,8 @@ def sweep(
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         known = data.compute()
         complete(known, need)
-        made = lazy.cube(known, data.chunksizes, wanted, dtype, sweep)
+        dims_of = natural(by_policy(known), need, layout(known))
+        made = lazy.cube(known, dims_of, data.chunksizes, wanted, dtype, sweep)
         return made.assign_attrs(provenance())
     full = complete(data, need)
     order = layout(full)
@@ -300,7 +311,7 @@ def sweep(
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
     reused = {} if out is None else buffers.of(out, wanted)
-    if reused and not _same_policies(full, data):
+    if reused and not same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
     todo = steps(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
@@ -309,7 +320,7 @@ def sweep(
     buffers.settle(written, kept)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
-    return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
+    return asked_only(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
 
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
@@ -330,7 +341,7 @@ def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
 def complete(data: xr.Dataset, need: frozenset[str]) -> xr.Dataset:
     """Check the inputs that are needed, and put the baseline row of ``policy`` first."""
     check(data, inputs_of(need))
-    return _with_baseline(data)
+    return with_baseline(data)
 
 
 def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarray]:
@@ -357,45 +368,3 @@ def _evaluate(todo: Steps, sizes: Mapping[str, int], arrays: dict[str, np.ndarra
             for nest in todo.parted:
                 run(nest, sizes, arrays, walk, part)
             once = ()
-
-
-def _with_baseline(data: xr.Dataset) -> xr.Dataset:
-    """Put the baseline row of ``policy`` first, from the catalogue if it was not asked for."""
-    if POLICY not in data.variables:
-        raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
-    labels = np.atleast_1d(data.variables[POLICY].values).tolist()
-    attrs = data.variables[POLICY].attrs
-    if POLICY not in data.dims:
-        names = [q.name for q in fields(POLICY) if q.name in data]
-        rows = data[names].drop_vars(POLICY, errors="ignore").expand_dims(POLICY)
-        data = data.drop_vars([POLICY, *names]).assign(rows)
-        data = data.assign_coords({POLICY: (POLICY, labels, attrs)})
-    if labels[0] == BASELINE:
-        return data
-    if BASELINE in labels:
-        return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})
-    row = specs.rows(POLICY).sel({POLICY: BASELINE})
-    own = [str(n) for n, v in data.variables.items() if POLICY in v.dims and n != POLICY]
-    dim = (POLICY, [BASELINE, *labels], attrs)
-    if not own:
-        return data.drop_vars(POLICY).assign_coords({POLICY: dim})
-    first = data[own].isel({POLICY: [0]}).assign_coords({POLICY: [BASELINE]})
-    for name in own:
-        if name in row:
-            first[name] = first[name].copy(data=np.full(first[name].shape, row[name].item()))
-    joined = xr.concat([first, data[own]], POLICY)
-    return data.drop_dims(POLICY).assign(joined).assign_coords({POLICY: dim})
-
-
-def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """Undo `_with_baseline`: only the policies asked for, in their order."""
-    if POLICY not in data.dims:
-        return cube.sel({POLICY: data[POLICY].item()})
-    if _same_policies(cube, data):  # a selection would copy every array
-        return cube
-    return cube.sel({POLICY: data.variables[POLICY].values})
-
-
-def _same_policies(cube: xr.Dataset, data: xr.Dataset) -> bool:
-    asked, found = data.variables[POLICY].values, cube.variables[POLICY].values
-    return asked.tolist() == found.tolist()

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.cutting import Dims, parts, steps
-from prophet_xr.nesting import layout, natural
 from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
 
 BLOCK = 64 * 2**20  # bytes of the metrics of one block, where the user does not say
@@ -19,6 +18,7 @@ Sweep = Callable[..., xr.Dataset]
 
 def cube(
     data: xr.Dataset,
+    dims_of: Mapping[str, Dims],
     chunks: Mapping[Hashable, tuple[int, ...]],
     wanted: Iterable[str],
     dtype: str,
@@ -32,7 +32,6 @@ def cube(
     """
     wanted = list(wanted)
     own = {str(d): c for d, c in chunks.items()}
-    dims_of = natural(data, needed(wanted), layout(data))
     sizes = {str(d): n for d, n in data.sizes.items()}
     step = steps(sizes, [dims_of[n] for n in wanted], {POLICY, *own}, BLOCK)
     cuts = {d: parts(n, step[d]) for d, n in sizes.items()}

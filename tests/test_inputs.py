@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr.registry import fields
 
 
 def test_arrays_go_by_their_labels():
@@ -163,3 +164,53 @@ def test_an_array_that_is_given_is_copied():
     data = px.inputs(batch=[1, 2], host_link_rate=xr.DataArray(rates, dims="link"))
     data["host_link_rate"] *= 10
     assert rates.tolist() == [1e10, 2e10]
+
+
+CELL = {"model": ["mixtral-8x7b", "olmoe-1b-7b"], "gpu": "A100-80GB", "batch": 2, "context": 4096}
+
+
+@pytest.mark.parametrize("q", fields("policy"), ids=lambda q: q.name)
+def test_a_policy_field_holds_for_every_policy_but_the_baseline(q):
+    value = 5e9 if q.units == "B" else 0.5
+    own = px.inputs(**CELL, policy="prophet")
+    assert own[q.name].item() != value
+    expected = px.sweep(own.assign({q.name: own[q.name].copy(data=value)}))
+    link = xr.DataArray([value, value], {"link": ["a", "b"]}, "link")
+    for policy in ("prophet", ["prophet"], ["baseline", "prophet"], ["lru", "prophet"]):
+        for given in (value, [value], link):
+            cube = px.sweep(px.inputs(**CELL, policy=policy, **{q.name: given}))
+            cube = cube.isel({d: 0 for d in (q.name, "link") if d in cube.dims})
+            assert cube[q.name].item() == value
+            cube = cube.sel(policy="prophet") if "policy" in cube.dims else cube
+            for name in expected.data_vars:
+                np.testing.assert_array_equal(cube[name], expected[name], err_msg=name)
+
+
+def test_the_baseline_keeps_its_row_unless_an_array_along_policy_says_otherwise():
+    plain = px.sweep(px.inputs(**CELL)).sel(policy="baseline")
+    sizes = {"policy": ["baseline", "prophet"]}
+    given = px.sweep(px.inputs(**CELL, **sizes, predictor_size=[5e9, 6e9]))
+    assert given.kv_budget.dims == ("policy", "model", "predictor_size")
+    for size in (5e9, 6e9):
+        one = given.sel(policy="baseline", predictor_size=size)
+        np.testing.assert_array_equal(one.kv_budget, plain.kv_budget)
+    along = xr.DataArray([1e9, 5e9], sizes, "policy")
+    other = px.sweep(px.inputs(**CELL, **sizes, predictor_size=along)).sel(policy="baseline")
+    np.testing.assert_array_equal(other.kv_budget, plain.kv_budget - 1e9)
+    with pytest.raises(px.InputError, match="predictor_size is given for the baseline alone"):
+        px.inputs(**CELL, policy="baseline", predictor_size=5e9)
+
+
+def test_every_way_to_ask_takes_a_policy_field_alike(tmp_path):
+    data = px.inputs(**CELL, policy=["baseline", "prophet"], predictor_size=[5e9, 6e9])
+    names = ["kv_budget", "kv_extension", "predictor_memory"]
+    cube = px.sweep(data, names)
+    assert cube.predictor_size.dims == ("predictor_size",)
+    xr.testing.assert_identical(px.sweep(data.chunk(model=1), names).compute(), cube)
+    stored = px.sweep_to(data, tmp_path / "cube.zarr", names, progress=False)
+    best = px.summarize(data, names, "predictor_size", "max")
+    for name in names:
+        np.testing.assert_array_equal(stored[name].transpose(*cube[name].dims), cube[name])
+        np.testing.assert_array_equal(best[f"{name}_max"], cube[name].max("predictor_size"))
+    reversed_ = px.sweep(data.isel(policy=[1, 0]), names)
+    xr.testing.assert_identical(reversed_, cube.isel(policy=[1, 0]))
