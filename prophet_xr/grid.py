@@ -13,7 +13,7 @@ from prophet_xr import (
     scratch,
     specs,
 )
-from prophet_xr.checks import check, unique
+from prophet_xr.checks import CONTINUOUS, check, unique
 from prophet_xr.engine import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
@@ -62,9 +62,11 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
         array keeps its dims and is put in the order of their labels; what is not given takes the
         study's default.  Label axes (model, gpu, policy, precision, kv_precision, runtime,
-        routing, plan) take labels; the others numbers in SI units.  ``context`` defaults to each
-        model's native context.  A model may also be a row, as `spec_from_config` gives it;
-        ``precision="stored"`` takes each model in the precision of its checkpoint.
+        routing, plan) take labels; the others numbers in SI units.  What is counted (batch,
+        tokens, layers) is whole, unless it is an array with the attribute ``continuous``.
+        ``context`` defaults to each model's native context.  A model may also be a row, as
+        `spec_from_config` gives it; ``precision="stored"`` takes each model in the precision of
+        its checkpoint.
         A policy field that is given holds for every policy but the baseline, which ratios are
         taken against: it keeps the row of the catalogue, unless an array along ``policy`` says
         otherwise.
@@ -253,7 +255,8 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
         raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} [{q.units}]")
     if variable.dims == (q.name,):
         unique(q.name, variable.values)
-    return xr.Variable(variable.dims, variable.values, q.attrs)
+    marks = {n: v for n, v in variable.attrs.items() if n == CONTINUOUS}
+    return xr.Variable(variable.dims, variable.values, q.attrs | marks)
 
 
 # --- Sweep ---------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ class Quantity:
     """A named number: what it is, in which unit, and where it comes from.
 
     ``of`` names the label axis a spec field belongs to; ``flags`` names the codes of an integer;
-    what is ``optional`` has no default, and a sweep of all metrics does without it.
+    what is ``optional`` has no default, and a sweep of all metrics does without it; what is
+    ``whole`` is counted, and a fraction of one has no meaning.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Quantity:
     dtype: str = "float64"
     flags: tuple[str, ...] = ()
     optional: bool = False
+    whole: bool = False
     formula: Callable[..., float] | None = field(default=None, repr=False)
 
     @cached_property
@@ -92,9 +94,10 @@ def axis(
     *,
     bounds: tuple[float, float],
     optional: bool = False,
+    whole: bool = False,
 ) -> None:
     """Declare an axis of numbers."""
-    declare(Quantity(name, units, long_name, bounds=bounds, optional=optional))
+    declare(Quantity(name, units, long_name, bounds=bounds, optional=optional, whole=whole))
 
 
 def spec(
@@ -105,9 +108,10 @@ def spec(
     of: str,
     bounds: tuple[float, float] = (0.0, inf),
     comment: str = "",
+    whole: bool = False,
 ) -> None:
     """Declare a field of the rows of label axis ``of``."""
-    declare(Quantity(name, units, long_name, comment, of, bounds))
+    declare(Quantity(name, units, long_name, comment, of, bounds, whole=whole))
 
 
 def metric(

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
-from prophet_xr.registry import fields
+from prophet_xr import specs
+from prophet_xr.registry import QUANTITIES, fields
 
 
 def test_arrays_go_by_their_labels():
@@ -214,3 +215,47 @@ def test_every_way_to_ask_takes_a_policy_field_alike(tmp_path):
         np.testing.assert_array_equal(best[f"{name}_max"], cube[name].max("predictor_size"))
     reversed_ = px.sweep(data.isel(policy=[1, 0]), names)
     xr.testing.assert_identical(reversed_, cube.isel(policy=[1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"batch": 1.5}, "batch=1.5; expected a whole number (Decode batch, 1)"),
+        ({"batch": [1, 2, 2.5]}, "batch=2.5; expected a whole number"),
+        ({"context": 4096.5}, "context=4096.5; expected a whole number (Context of each"),
+        ({"n_experts": 8.2, "model": "mixtral-8x7b"}, "n_experts=8.2; expected a whole number"),
+        (
+            {"max_sequences": xr.DataArray([8, 8.5], {"gpu": ["H200", "L4"]}, "gpu")}
+            | {"gpu": ["H200", "L4"]},
+            "max_sequences=8.5 at gpu='L4'; expected a whole number (Sequences in flight",
+        ),
+        (
+            {"batch": np.arange(1, 6000) + (np.arange(1, 6000) == 5000) / 2},
+            "batch=5000.5; expected",
+        ),
+    ],
+)
+def test_a_count_is_whole(chosen, message):
+    data = px.inputs(**chosen)
+    names = ["kv_memory", "concurrent_sequences", "unique_experts"]
+    for ask in (px.sweep, lambda d, n: px.summarize(d, n, "policy")):
+        with pytest.raises(px.InputError, match=re.escape(message)):
+            ask(data, names)
+
+
+def test_a_count_that_is_marked_lies_between_whole_numbers():
+    batch = xr.DataArray([1, 1.5, 2], dims="batch", attrs={"continuous": 1})
+    chosen = {"model": "olmoe-1b-7b", "gpu": "H200"}
+    both = px.sweep(px.inputs(**chosen, batch=batch), ["throughput"]).throughput
+    whole = px.sweep(px.inputs(**chosen, batch=[1, 2]), ["throughput"]).throughput
+    np.testing.assert_array_equal(both.sel(batch=[1, 2]), whole)
+    assert (both.diff("batch") > 0).all()
+
+
+def test_what_is_a_count_is_one_in_every_row_of_the_catalogue():
+    counts = {q.name for q in QUANTITIES.values() if q.whole}
+    assert {"batch", "context", "tokens", "n_experts", "n_layers", "tensor_degree"} <= counts
+    for group in specs.groups():
+        for name in counts & set(specs.read(group).variables):
+            values = specs.read(group)[name].values
+            assert (values == np.floor(values)).all(), name
