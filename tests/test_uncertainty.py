@@ -68,6 +68,22 @@ def test_the_locality_of_models_has_the_correlation_of_its_ranks():
     assert assumptions.locality() == pytest.approx(2 * np.sin(np.pi / 6 * spearman), rel=1e-12)
 
 
+def test_draws_of_a_count_are_whole_unless_they_are_meant_to_be_continuous(cell):
+    whole = px.draws(cell, {"batch": sa.prior("empirical", 1, 2, 8)}, 16)
+    assert set(whole.batch.values) == {1, 2, 8}
+    px.sweep(whole, ["step_time"])
+    for own in (
+        sa.prior("uniform", 1, 16),
+        sa.prior("empirical", 1, 2.5),
+        sa.prior("empirical", 1, 2, factor=True),
+    ):
+        with pytest.raises(px.InputError, match="batch is counted; expected an empirical one of"):
+            px.draws(cell, {"batch": own}, 16)
+    smooth = px.draws(cell, {"batch": sa.prior("uniform", 1, 16, continuous=True)}, 16)
+    assert (smooth.batch % 1 > 0).any()
+    assert np.unique(px.sweep(smooth, ["step_time"]).step_time).size > 15
+
+
 def test_empirical_priors_are_what_was_measured():
     every, priors = specs.read("model"), sa.known()
     measured = every.isel(model=(every.reuse_strength_status == "measured").values)
