@@ -10,7 +10,7 @@ import prophet_xr as px
 from prophet_xr.catalogue import lookup
 from prophet_xr.terminal import catalogue_text
 
-CONFIGS = Path(__file__).parent.parent / "data" / "configs"
+CONFIGS = Path(__file__).parents[2] / "data" / "configs"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from prophet_xr.catalogue import build, specs
 from prophet_xr.errors import SpecError
 from prophet_xr.registry import LABELLED, QUANTITIES, fields
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture(scope="module")
