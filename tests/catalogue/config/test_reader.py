@@ -143,28 +143,6 @@ def test_windows_count_only_where_they_bind():
     assert numbers(mixtral, sliding_window=32768) == numbers(mixtral)
 
 
-@pytest.mark.parametrize(
-    ("extra", "stored"),
-    [
-        ({"torch_dtype": "float32"}, "fp32"),
-        ({"dtype": "torch.bfloat16"}, "bf16"),
-        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "fp8"),
-        ({"quantization_config": {"quant_method": "mxfp4"}}, "mxfp4"),
-        ({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}, "int4"),
-        ({"quantization_config": {"quant_method": "hqq"}}, "unknown"),
-        ({}, "unknown"),
-    ],
-)
-def test_stored_precision(extra, stored):
-    row = px.spec_from_config({**LLAMA, **extra}, "Odd")
-    assert row.stored_precision.item() == stored
-    if stored == "unknown":
-        with pytest.raises(px.InputError, match=r"precision='stored' at model='odd'"):
-            px.inputs(model=row, precision="stored")
-    else:
-        assert px.inputs(model=row, precision="stored").expert_width > 0
-
-
 # --- Refused ---------------------------------------------------------------------------------
 
 
