@@ -213,7 +213,7 @@ FIRST = """
 import logging, sys
 logging.basicConfig(format="%(message)s", stream=sys.stderr)
 import numpy as np, prophet_xr as px
-from prophet_xr import engine
+from prophet_xr.engine import run as engine
 engine.WALK = engine.WALK_ALL = 0
 data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=np.arange(1, 9))
 print(px.sweep(data, "unique_experts").unique_experts.values.tolist())

@@ -153,11 +153,11 @@ def test_a_figure_refuses_a_cube_of_other_dims(verified):
 
 FORKED = """
 import os
-from prophet_xr import drawing
-drawing.start()
+from prophet_xr.reporting import drawing_processes as drawing
+drawing.start("prophet_xr.studies.kv_extension.figures")
 child = os.fork()
 if child == 0:
-    os._exit(drawing.start().get_start_method() != "spawn")
+    os._exit(drawing.start("prophet_xr.studies.kv_extension.figures").get_start_method() != "spawn")
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from prophet_xr.catalogue import specs
+from prophet_xr.catalogue import specs, unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.specs import TEXTS
@@ -63,9 +63,10 @@ def spec_from_config(
     ('my-olmoe', '16 * 2048 * 64')
     """
     row = reader.read(config, name, like)
+    entries = unstated.entries(row)
     data = xr.Dataset(coords={MODEL: slug(row.name)})
     for q in fields(MODEL):
-        entry = row.entries[q.name]
+        entry = entries[q.name]
         data[q.name] = ((), float(entry["number"]), q.attrs)
         for text, key in zip(TEXTS, ("source", "status", "value"), strict=True):
             data[f"{q.name}_{text}"] = entry[key]

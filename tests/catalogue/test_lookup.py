@@ -11,7 +11,7 @@ from prophet_xr.catalogue import lookup
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.terminal import catalogue_text
 
-CONFIGS = Path(__file__).parent.parent / "data" / "configs"
+CONFIGS = Path(__file__).parents[2] / "data" / "configs"
 
 
 @pytest.fixture
