@@ -11,12 +11,12 @@ from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import check, unique
 from prophet_xr.engine import dask_blocks, output_arrays
-from prophet_xr.engine import memory as scratch
 from prophet_xr.engine.codegen import Dims
+from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.memory import Memory
 from prophet_xr.engine.nests import layout, natural, nests
 from prophet_xr.engine.partition import PartedNests, parted
-from prophet_xr.engine.run import run, walks
+from prophet_xr.engine.run import evaluations, run
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import (
     BASELINE,
@@ -280,17 +280,17 @@ def sweep(
         that does not match, or a cube larger than the memory that is free.
     """
     wanted, dtype = chosen(metrics, data), output_arrays.real(dtype)
-    need = needed(wanted)
+    need, limits = needed(wanted), in_force()
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         known = data.compute()
         complete(known, need)
-        made = dask_blocks.cube(known, data.chunksizes, wanted, dtype, sweep)
+        made = dask_blocks.cube(known, data.chunksizes, wanted, dtype, sweep, limits)
         return made.assign_attrs(provenance())
     full = complete(data, need)
     order = layout(full)
-    plan = nests(full, need, wanted, order, dtype)
+    plan = nests(full, need, wanted, order, dtype, limits)
     sizes = {d: full.sizes[d] for d in order}
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
@@ -298,9 +298,9 @@ def sweep(
     if reused and not _same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
-    todo = parted(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
+    todo = parted(plan, frozenset(wanted), tuple(sizes.items()), limits.kept_memory)
     written, kept = output_arrays.stores(todo, sizes, dtype, reused)
-    _evaluate(todo, sizes, arrays | written)
+    _evaluate(todo, sizes, arrays | written, limits)
     output_arrays.settle(written, kept)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
@@ -340,17 +340,19 @@ def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarr
     return found
 
 
-def _evaluate(todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
+def _evaluate(
+    todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray], limits: Limits
+) -> None:
     """Fill the arrays of what is wanted."""
-    walk, memory, once = walks(todo.nests, sizes), Memory(), todo.once
+    in_all, memory, once = evaluations(todo.nests, sizes), Memory(limits.kept_memory), todo.once
     with memory.kept():
         for part in todo.parts(sizes):
             # What the nests run once leave comes first, so it stays where it is.
             arrays |= memory.arrays(todo.between(sizes, part))
             for nest in once:
-                run(nest, sizes, arrays, walk)
+                run(nest, sizes, arrays, in_all, limits)
             for nest in todo.parted:
-                run(nest, sizes, arrays, walk, part)
+                run(nest, sizes, arrays, in_all, limits, part)
             once = ()
 
 

@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from prophet_xr import grid
-from prophet_xr.engine import memory
 from prophet_xr.engine import run as engine
+from prophet_xr.engine.limits import Limits, in_force, using
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
 
@@ -35,10 +35,8 @@ def cell_of(inputs: xr.Dataset, at: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def compiled(random_inputs):
-    """The cube of every metric with the walk forbidden."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "WALK", 0)
-        patch.setattr(engine, "WALK_ALL", 0)
+    """The cube of every metric with nothing interpreted."""
+    with using(Limits(interpreted_in_all=0, interpreted_below=0)):
         return grid.sweep(random_inputs)
 
 
@@ -55,9 +53,10 @@ def test_compiled_cube_equals_the_formulas(q, random_inputs, compiled):
         assert array[places[index]].item() == pytest.approx(expected, rel=1e-12, nan_ok=True)
 
 
-def test_walked_cube_equals_the_compiled_one(random_inputs, compiled, monkeypatch):
-    monkeypatch.setattr(engine, "WALK_ALL", 10**9)
-    xr.testing.assert_identical(grid.sweep(random_inputs), compiled)
+def test_interpreted_cube_equals_the_compiled_one(random_inputs, compiled, pieces):
+    with pieces(compiled=False):
+        cube = grid.sweep(random_inputs)
+    xr.testing.assert_identical(cube, compiled)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -71,15 +70,15 @@ def test_a_large_sweep_in_parts_and_blocks_equals_a_small_one(long_axes, pieces,
         out.step_time[:] = np.nan
         grid.sweep(long_axes, wanted, dtype=dtype, out=out)
         xr.testing.assert_identical(out.step_time, expected.step_time)
-        todo = grid.steps(*_planned(long_axes, wanted, dtype), memory.LIMIT)
+        todo = grid.parted(*_planned(long_axes, wanted, dtype), in_force().kept_memory)
     assert {nest.part for nest in todo.parted} == {todo.dim} == {"model"}
-    assert todo.step == 2  # of three
+    assert todo.length == 2  # of three
     assert any(nest.block for nest in todo.parted)
 
 
 def _planned(data, wanted, dtype):
     order = grid.layout(data)
-    plan = grid.nests(data, needed(wanted), wanted, order, dtype)
+    plan = grid.nests(data, needed(wanted), wanted, order, dtype, in_force())
     return plan, frozenset(wanted), tuple((d, data.sizes[d]) for d in order)
 
 
@@ -194,12 +193,14 @@ def test_a_wrong_array_never_reaches_compiled_code():
     sizes = dict.fromkeys(nest.dims, 3)
     arrays = {n: np.zeros(1) for n in itertools.chain(nest.reads, nest.stores)}
     with pytest.raises(ValueError, match="expected"):
-        engine.run(nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays, 0)
+        engine.run(
+            nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays, 0, Limits()
+        )
 
 
 def _nests(data):
     need = needed(["unique_experts"])
-    return grid.nests(data, need, ["unique_experts"], grid.layout(data), "float64")
+    return grid.nests(data, need, ["unique_experts"], grid.layout(data), "float64", Limits())
 
 
 def test_an_unknown_metric_names_the_nearest(small):
@@ -213,10 +214,10 @@ FIRST = """
 import logging, sys
 logging.basicConfig(format="%(message)s", stream=sys.stderr)
 import numpy as np, prophet_xr as px
-from prophet_xr import engine
-engine.WALK = engine.WALK_ALL = 0
+from prophet_xr.engine.limits import Limits, using
 data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=np.arange(1, 9))
-print(px.sweep(data, "unique_experts").unique_experts.values.tolist())
+with using(Limits(interpreted_in_all=0, interpreted_below=0)):
+    print(px.sweep(data, "unique_experts").unique_experts.values.tolist())
 """
 
 

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr.engine.limits import Limits, using
 from prophet_xr.errors import InputError
 from prophet_xr.streaming import cube_on_disk, to_disk
 
@@ -28,8 +29,9 @@ def data():
 
 
 @pytest.fixture(autouse=True)
-def small_slabs(monkeypatch):
-    monkeypatch.setattr(to_disk, "SLAB", 4_000)
+def small_slabs():
+    with using(Limits(disk_slab_memory=4_000)):
+        yield
 
 
 def same(found, cube):
@@ -46,7 +48,7 @@ def same(found, cube):
 
 
 def slabs_of(data, path):
-    return len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
+    return len(cube_on_disk.planned_job(data, path, METRICS, "float64", None).slabs())
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -133,9 +135,7 @@ def test_a_lost_chunk_is_missed(data, tmp_path):
 
 def test_a_broken_folder_names_the_remedy(data, tmp_path):
     folder = tmp_path / ".cube.zarr.part"
-    job = cube_on_disk.planned_job(
-        data, tmp_path / "cube.zarr", METRICS, "float64", None, to_disk.SLAB
-    )
+    job = cube_on_disk.planned_job(data, tmp_path / "cube.zarr", METRICS, "float64", None)
     with to_disk._alone(job.target):
         to_disk._begun(job)
     for line in (b"no number\n", b"\xff\n", b"999999\n"):
@@ -227,10 +227,10 @@ KILLED = """
 import sys
 import numpy as np
 import prophet_xr as px
-from prophet_xr import engine, stream
-stream.SLAB, engine.WALK_ALL = 4_000, 10**9
+from prophet_xr.engine.limits import Limits, using
 data = px.inputs(model={models!r}, gpu=["A100-80GB", "H200"], **{axes!r})
-px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
+with using(Limits(disk_slab_memory=4_000, interpreted_in_all=10**9)):
+    px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
 """
 
 
@@ -271,9 +271,7 @@ def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeyp
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
     assert (
-        len(seen)
-        == len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
-        - 3
+        len(seen) == len(cube_on_disk.planned_job(data, path, METRICS, "float64", None).slabs()) - 3
     )
 
 

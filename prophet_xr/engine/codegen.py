@@ -35,7 +35,6 @@ FOLDING = (
     accumulate.places_of_ends,
     accumulate.settle,
 )
-TOGETHER = 4  # arrays that one loop writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +50,7 @@ class Nest:
     ``part``    an outer dim of which it runs on a part at a time: the arrays of ``whole`` are not
                 cut along it, all others hold the part alone
     ``block``   cells of a row that are evaluated at a time, if it is a long one: 0 for all
+    ``arrays_per_loop``  of `prophet_xr.engine.limits.Limits`
     """
 
     dims: Dims
@@ -58,6 +58,7 @@ class Nest:
     metrics: tuple[Quantity, ...]
     reads: Mapping[str, Dims]
     stores: Mapping[str, str]
+    arrays_per_loop: int
     folds: tuple[str, ...] = ()
     over: Dims = ()
     where: str = ""
@@ -176,7 +177,8 @@ def _bodies(nest: Nest) -> list[list[Quantity]]:
     for q in nest.metrics:
         assert q.formula is not None
         kind = "simple" if _simple(q.formula) else q.name
-        if kind != last or sum(b.name in nest.stores for b in bodies[-1]) >= TOGETHER:
+        written = sum(b.name in nest.stores for b in bodies[-1]) if bodies else 0
+        if kind != last or written >= nest.arrays_per_loop:
             bodies.append([])
         bodies[-1].append(q)
         last = kind

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from prophet_xr.engine.limits import Limits, using
 from prophet_xr.engine.nests import layout, natural
 from prophet_xr.engine.partition import Dims, part_lengths, slices
 from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
-
-BLOCK = 64 * 2**20  # bytes of the metrics of one block, where the user does not say
 
 Sweep = Callable[..., xr.Dataset]
 
@@ -23,6 +22,7 @@ def cube(
     wanted: Iterable[str],
     dtype: str,
     sweep: Sweep,
+    limits: Limits,
 ) -> xr.Dataset:
     """Lazy metrics beside their inputs, on natural dims.
 
@@ -34,7 +34,9 @@ def cube(
     own = {str(d): c for d, c in chunks.items()}
     dims_of = natural(data, needed(wanted), layout(data))
     sizes = {str(d): n for d, n in data.sizes.items()}
-    lengths = part_lengths(sizes, [dims_of[n] for n in wanted], {POLICY, *own}, BLOCK)
+    lengths = part_lengths(
+        sizes, [dims_of[n] for n in wanted], {POLICY, *own}, limits.lazy_block_memory
+    )
     cuts = {d: slices(n, lengths[d]) for d, n in sizes.items()}
     cuts |= {d: _slices(c) for d, c in own.items() if d != POLICY}
     together: dict[Dims, list[str]] = {}
@@ -42,7 +44,7 @@ def cube(
         together.setdefault(dims_of[name], []).append(name)
     made = {}
     for dims, names in together.items():
-        made |= _arrays(data, names, dims, cuts, dtype, sweep)
+        made |= _arrays(data, names, dims, cuts, dtype, sweep, limits)
     return data.assign({n: made[n] for n in QUANTITIES if n in made})
 
 
@@ -58,6 +60,7 @@ def _arrays(
     cuts: Mapping[str, list[slice]],
     dtype: str,
     sweep: Sweep,
+    limits: Limits,
 ) -> dict[str, tuple]:
     """Dask arrays of metrics that share their dims, one task per block for all of them."""
     import dask.array as da
@@ -74,7 +77,7 @@ def _arrays(
     places = list(product(*(range(len(cuts[d])) for d in dims)))
     for place in places:
         part = few.isel({d: cuts[d][i] for d, i in zip(dims, place, strict=True)})
-        tasks[block, *place] = (block_of, sweep, part, names, dtype)
+        tasks[block, *place] = (block_of, sweep, part, names, dtype, limits)
     chunks = [[c.stop - c.start for c in cuts[d]] for d in dims]
     made = {}
     for at, name in enumerate(names):
@@ -88,7 +91,10 @@ def _arrays(
     return made
 
 
-def block_of(sweep: Sweep, part: xr.Dataset, names: list[str], dtype: str) -> list[np.ndarray]:
-    """Metrics of one block."""
-    found = sweep(part, names, dtype=dtype)
+def block_of(
+    sweep: Sweep, part: xr.Dataset, names: list[str], dtype: str, limits: Limits
+) -> list[np.ndarray]:
+    """Metrics of one block, under the limits of who made the cube: a worker has none of its own."""
+    with using(limits):
+        found = sweep(part, names, dtype=dtype)
     return [found[n].values for n in names]

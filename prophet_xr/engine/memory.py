@@ -6,7 +6,6 @@ from math import prod
 
 import numpy as np
 
-LIMIT = 48 * 2**20  # bytes that are kept between calls; what is planned in slabs fits in
 ALIGNED = 64  # bytes of a cache line
 
 Shape = tuple[tuple[int, ...], np.dtype]
@@ -27,9 +26,13 @@ def _block(size: int) -> np.ndarray:
 
 
 class Memory:
-    """One block of memory, from which all arrays of a slab are taken."""
+    """One block of memory, from which all arrays of a slab are taken.
 
-    def __init__(self) -> None:
+    ``limit`` is what is kept of it between calls, in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._use(_block(0))
 
     def _use(self, block: np.ndarray) -> None:
@@ -43,11 +46,11 @@ class Memory:
         try:
             self._use(_spare.pop())
         except IndexError:  # the first call, or another thread has it
-            self._use(_block(LIMIT))
+            self._use(_block(self._limit))
         try:
             yield
         finally:
-            if self._block.size <= LIMIT:
+            if self._block.size <= self._limit:
                 _spare[:] = [self._block]
             self._use(_block(0))
 

@@ -8,11 +8,8 @@ from math import prod
 import xarray as xr
 
 from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.limits import Limits
 from prophet_xr.registry import POLICY, QUANTITIES, Quantity, inputs_of, metrics
-
-ROW = 4096  # cells; a row and its scratch stay in the cache of a core
-START = 300  # cells that could be spread in the time that a row takes to begin
-FOLDED_ROW = 1024  # where every cell of a row is kept, with the accumulators of every metric
 
 _DimsOf = Mapping[str, Dims]
 _Inputs = tuple[tuple[str, tuple[Hashable, ...]], ...]
@@ -66,6 +63,7 @@ def nests(
     wanted: Iterable[str],
     order: Dims,
     dtype: str,
+    limits: Limits,
     fold: Fold | None = None,
 ) -> tuple[Nest, ...]:
     """Split what is needed into nests, one per set of dims, in an order that can be run.
@@ -74,7 +72,7 @@ def nests(
     with the flag that says which cells count.
     """
     sizes = tuple((d, data.sizes[d]) for d in order)
-    return _nests(_inputs(data, need), need, sizes, tuple(wanted), dtype, fold)
+    return _nests(_inputs(data, need), need, sizes, tuple(wanted), dtype, limits, fold)
 
 
 @lru_cache(256)
@@ -84,6 +82,7 @@ def _nests(
     sizes: tuple[tuple[str, int], ...],
     wanted: tuple[str, ...],
     dtype: str,
+    limits: Limits,
     fold: Fold | None,
 ) -> tuple[Nest, ...]:
     order = tuple(d for d, _ in sizes)
@@ -106,7 +105,16 @@ def _nests(
         if q.name in crossing or (not fold and q.name in wanted)
     }
     return tuple(
-        _nest(dims, strata.get(dims, []), folds.get(dims, []), fold, dims_of, stores, dict(sizes))
+        _nest(
+            dims,
+            strata.get(dims, []),
+            folds.get(dims, []),
+            fold,
+            dims_of,
+            stores,
+            dict(sizes),
+            limits,
+        )
         for dims in sorted(strata.keys() | folds.keys(), key=len)
     )
 
@@ -119,6 +127,7 @@ def _nest(
     dims_of: Mapping[str, Dims],
     stores: Mapping[str, str],
     sizes: Mapping,
+    limits: Limits,
 ) -> Nest:
     names = {q.name for q in qs}
     nest = Nest(
@@ -127,15 +136,18 @@ def _nest(
         metrics=tuple(qs),
         reads={},
         stores={n: dtype for n, dtype in stores.items() if n in names},
+        arrays_per_loop=limits.arrays_per_loop,
     )
-    inner, cells = dims, ROW
+    inner, cells = dims, limits.row_cells
     if fold and folds:
         over = tuple(d for d in dims if d in fold.over)
         nest = replace(nest, folds=tuple(folds), over=over, where=fold.where, placed=fold.placed)
-        inner, cells = _alike(dims, over), ROW if dims and dims[-1] in over else FOLDED_ROW
+        inner = _alike(dims, over)
+        if not dims or dims[-1] not in over:
+            cells = limits.accumulated_row_cells
     reads = {n: dims_of[n] for n in nest.named if n not in names}
-    row = _row(inner, sizes, cells, reads.values())
-    block = FOLDED_ROW if nest.folds else ROW
+    row = _row(inner, sizes, cells, reads.values(), limits.row_start_cost)
+    block = limits.accumulated_row_cells if nest.folds else limits.row_cells
     long = len(row) == 1 and sizes[row[0]] > block
     return replace(nest, reads=reads, row=row, block=block if long else 0)
 
@@ -148,7 +160,7 @@ def _alike(dims: Dims, over: Dims) -> Dims:
     return dims[reduced[-1] + 1 :] if reduced else dims
 
 
-def _row(dims: Dims, sizes: Mapping, cells: int, reads: Iterable[Dims]) -> Dims:
+def _row(dims: Dims, sizes: Mapping, cells: int, reads: Iterable[Dims], start_cost: int) -> Dims:
     """Last dims of a nest, at most so many cells but at least one dim; never the policy.
 
     Of the rows that can be chosen the cheapest: what varies over only a part of a row has to be
@@ -160,7 +172,7 @@ def _row(dims: Dims, sizes: Mapping, cells: int, reads: Iterable[Dims]) -> Dims:
 
     def cost(row: Dims) -> float:
         spread = sum(bool({*own} & {*row}) and not {*row} <= {*own} for own in reads)
-        return spread + START / prod(sizes[d] for d in row)
+        return spread + start_cost / prod(sizes[d] for d in row)
 
     rows = [inner[i:] for i in range(len(inner))]
     return min((r for r in rows if prod(sizes[d] for d in r) <= cells), key=cost, default=rows[-1])

@@ -1,4 +1,4 @@
-"""Nests in, filled arrays out: compiled and shared between the cores, or walked if they are small.
+"""Nests in, filled arrays out: compiled and shared between the cores, or interpreted if small.
 
 Compiled code checks nothing, so every array is checked here before it is handed over.
 """
@@ -15,11 +15,8 @@ import numpy as np
 from prophet_xr.engine import accumulate
 from prophet_xr.engine.codegen import Dims, Nest, source
 from prophet_xr.engine.compile import compiled
+from prophet_xr.engine.limits import Limits
 from prophet_xr.registry import POLICY, is_baseline, of
-
-WALK = 2_000  # evaluations; below this plain Python is done before a compiled module is loaded,
-WALK_ALL = 200_000  # and below this, in all nests together, before they are compiled at all
-SHARE = 50_000  # cells; below this a thread costs more than it brings
 
 
 @cache
@@ -34,49 +31,59 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="prophet_xr")
 
 
-def walks(plan: Iterable[Nest], sizes: Mapping[str, int]) -> int:
-    """How many evaluations of one nest are to be walked, of all nests of a plan."""
-    count = sum(_evaluations(nest, sizes) for nest in plan)
-    return count if count <= WALK_ALL else WALK
+def evaluations(nests: Iterable[Nest], sizes: Mapping[str, int]) -> int:
+    """How many times nests evaluate a formula on a cell."""
+    return sum(
+        prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds))
+        for nest in nests
+    )
 
 
-def _evaluations(nest: Nest, sizes: Mapping[str, int]) -> int:
-    return prod(sizes[d] for d in nest.dims) * max(len(nest.metrics), len(nest.folds))
+def _is_interpreted(nest: Nest, sizes: Mapping[str, int], in_all: int, limits: Limits) -> bool:
+    """Tell whether a nest is evaluated in plain Python, among nests of ``in_all`` evaluations."""
+    if in_all <= limits.interpreted_in_all:
+        return True
+    return evaluations([nest], sizes) <= limits.interpreted_below
 
 
 def run(
     nest: Nest,
     sizes: Mapping[str, int],
     arrays: Mapping[str, np.ndarray],
-    walk: int,
+    in_all: int,
+    limits: Limits,
     part: slice | None = None,
 ) -> None:
     """Fill the arrays that ``nest`` stores from those it reads; one part if it is run on parts.
 
-    Up to ``walk`` evaluations are done in plain Python.  Raises ValueError for an array whose
-    shape or layout is not that of its dims.
+    ``in_all`` counts the `evaluations` of all nests of the call, by which it is interpreted or
+    compiled.  Raises ValueError for an array whose shape or layout is not that of its dims.
     """
     here = {**sizes, nest.part: part.stop - part.start} if part else sizes
     _checked(nest, here, arrays, sizes)
-    if not part and _evaluations(nest, sizes) <= walk:
-        _walk(nest, sizes, arrays)
+    if not part and _is_interpreted(nest, sizes, in_all, limits):
+        _interpreted(nest, sizes, arrays)
         return
     count = prod(here[d] for d in nest.outer)
-    edges = _edges(count, _shares(nest, here))
+    edges = _edges(count, _shares(nest, here, limits))
     fixed = _arguments(nest, here, arrays, [part.start] if part else [])
     jobs = [(begin, end, *fixed) for begin, end in itertools.pairwise(edges)]
     share(compiled(source(nest), jobs[0]), jobs)
 
 
 def fold(
-    nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray], walk: int
+    nest: Nest,
+    sizes: Mapping[str, int],
+    arrays: Mapping[str, np.ndarray],
+    in_all: int,
+    limits: Limits,
 ) -> dict[str, accumulate.Tally]:
     """Fill what ``nest`` stores and tally what it folds, on (policy, kept dims in order)."""
     kept = [d for d in nest.dims if d not in (*nest.over, POLICY)]
     shape = [sizes.get(POLICY, 1) if POLICY in nest.dims else 1, *(sizes[d] for d in kept)]
     _checked(nest, sizes, arrays)
-    if _evaluations(nest, sizes) <= walk:
-        cells = _walk(nest, sizes, arrays)
+    if _is_interpreted(nest, sizes, in_all, limits):
+        cells = _interpreted(nest, sizes, arrays)
         last = [*(d for d in nest.dims if d not in nest.over), *nest.over]
         axes = [nest.dims.index(d) for d in last]
         return {
@@ -84,7 +91,7 @@ def fold(
         }
     cells = prod(sizes[d] for d in nest.outer if d not in nest.over)
     blocks = -(-sizes[nest.row[0]] // nest.block) if nest.block and not nest.along else 1
-    shares = _shares(nest, sizes)
+    shares = _shares(nest, sizes, limits)
     first = _edges(cells * blocks, shares)
     runs = prod(sizes[d] for d in nest.outer if d in nest.over)
     # Ranges of runs have tallies of their own, which cost a merge: no more than there are cores.
@@ -134,7 +141,7 @@ def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"array {name!r}: shape {array.shape}, expected {shape}, C-contiguous")
 
 
-def _walk(
+def _interpreted(
     nest: Nest, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Evaluate cell by cell in plain Python, without numba; returns what the nest folds."""
@@ -198,9 +205,9 @@ def _arguments(
     return [*(sizes[d] for d in nest.dims), *start, *reads, *stores]
 
 
-def _shares(nest: Nest, sizes: Mapping[str, int]) -> int:
+def _shares(nest: Nest, sizes: Mapping[str, int], limits: Limits) -> int:
     """How many jobs are worth their threads."""
-    return 4 * cores() if prod(sizes[d] for d in nest.dims) > SHARE else 1
+    return 4 * cores() if prod(sizes[d] for d in nest.dims) > limits.threaded_above else 1
 
 
 def _edges(count: int, shares: int) -> list[int]:

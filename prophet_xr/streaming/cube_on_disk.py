@@ -69,9 +69,9 @@ class Job:
 
 
 def planned_job(
-    data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None, slab: int
+    data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None
 ) -> Job:
-    """SlabPlan a cube, in slabs of so many bytes."""
+    """Plan a cube, in slabs of the size that is written at once."""
     data, dtype = data.compute() if data.chunks else data, real(dtype)
     plan = planned(data, names, dtype=dtype)
     policy = data[POLICY].ndim > 0
@@ -82,7 +82,7 @@ def planned_job(
         plan=plan,
         names=[n for n in QUANTITIES if n in names],
         dims={n: tuple(d for d in order if d in plan.dims[n]) for n in names},
-        step=plan.slab_lengths((), (), slab),
+        step=plan.slab_lengths((), (), plan.limits.disk_slab_memory),
         target=target,
         dtype=dtype,
         compression=compression,

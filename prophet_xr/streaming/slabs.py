@@ -11,16 +11,13 @@ import xarray as xr
 
 from prophet_xr import grid
 from prophet_xr.engine import accumulate
-from prophet_xr.engine import memory as scratch
 from prophet_xr.engine import run as engine
 from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import FOLDED_ROW, Fold, layout, natural, nests
+from prophet_xr.engine.nests import Fold, layout, natural, nests
 from prophet_xr.engine.partition import part_lengths, shapes, slices
 from prophet_xr.registry import POLICY, needed
-
-FEW = 4 * FOLDED_ROW  # cells; fewer are reduced row upon row, not along a row,
-LONG = 64  # cells; if a row is so long
 
 Slab = Mapping[str, slice]
 
@@ -50,7 +47,8 @@ class SlabPlan:
     kept: frozenset[str]
     nests: tuple[Nest, ...]
     arrays: Mapping[str, np.ndarray]
-    memory: Memory = field(default_factory=Memory)
+    limits: Limits
+    memory: Memory
     done: _Done = field(default_factory=_Done)
 
     @cached_property
@@ -60,7 +58,7 @@ class SlabPlan:
 
     def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
         """Cut the grid until what is stored of a slab, and arrays ``together``, fit its memory."""
-        lengths = self.slab_lengths(uncut, together, scratch.LIMIT)
+        lengths = self.slab_lengths(uncut, together, self.limits.kept_memory)
         with self.memory.kept():
             for cut in product(*(slices(n, lengths[d]) for d, n in self.sizes.items())):
                 yield dict(zip(self.sizes, cut, strict=True))
@@ -90,19 +88,19 @@ class SlabPlan:
             self.done.arrays, self.done.parts = stored, {}
         arrays |= stored
         folded: dict[str, accumulate.Tally] = {}
-        walk = engine.walks(self.nests, here)
+        in_all = engine.evaluations(self.nests, here)
         for nest in self.nests:
             part = [slab[d] for d in nest.dims]
             if self.done.parts.get(nest) == part:
                 continue
             self.done.parts[nest] = part
             if nest.folds:
-                tallies = engine.fold(nest, here, arrays, walk)
+                tallies = engine.fold(nest, here, arrays, in_all, self.limits)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
                 if not any(slab[d].start for d in self.order if d not in nest.dims):
                     folded |= tallies
             else:
-                engine.run(nest, here, arrays, walk)
+                engine.run(nest, here, arrays, in_all, self.limits)
         return arrays, folded
 
     def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
@@ -132,15 +130,15 @@ def planned(
     ``placed`` tells whether with the places of the extremes.
     """
     names = [*wanted, where] if where else list(wanted)
-    need = needed(names)
+    need, limits = needed(names), in_force()
     full = grid.complete(data, need)
     rest = [d for d in layout(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
-    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
+    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced, limits))
     folding = None if placed is None else Fold(reduced, where, placed)
     dims = natural(full, need, order)
     rows = full.variables[POLICY].values.tolist()
-    made = nests(full, need, wanted if folding else names, order, dtype, folding)
+    made = nests(full, need, wanted if folding else names, order, dtype, limits, folding)
     return SlabPlan(
         full=full,
         asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
@@ -149,20 +147,22 @@ def planned(
         kept=frozenset(rest) - set(reduced),
         nests=made,
         arrays=grid.numbers(full, dims),
+        limits=limits,
+        memory=Memory(limits.kept_memory),
     )
 
 
-def _nested(full: xr.Dataset, kept: list[str], over: Dims) -> Dims:
+def _nested(full: xr.Dataset, kept: list[str], over: Dims, limits: Limits) -> Dims:
     """Dims with the reduced ones last, or before the last kept ones if few cells become one.
 
     A row that is reduced along itself is settled once for every kept cell: dear if that is often.
     """
     inner: list[str] = kept[-1:]  # however long: such a row is evaluated in blocks
     kept = kept[:-1]
-    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= FOLDED_ROW:
+    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= limits.accumulated_row_cells:
         inner.insert(0, kept.pop())
-    beside = prod(full.sizes[d] for d in inner) >= LONG
-    few = prod(full.sizes[d] for d in over) < FEW
+    beside = prod(full.sizes[d] for d in inner) >= limits.row_upon_row_cells
+    few = prod(full.sizes[d] for d in over) < limits.row_upon_row_below
     return (*kept, *over, *inner) if few and beside else (*kept, *inner, *over)
 
 

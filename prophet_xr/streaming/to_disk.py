@@ -39,7 +39,6 @@ try:
 except ImportError:  # no such locks on Windows
     fcntl = None
 
-SLAB = 96 * 2**20  # bytes that a slab takes in memory
 STORE, COMPRESSION = "cube.zarr", "compression"
 
 
@@ -79,7 +78,7 @@ def sweep_to(
     """
     target = _target(path)
     level = None if compression is None else _level(compression)
-    job = planned_job(data, target, chosen(metrics, data), dtype, level, SLAB)
+    job = planned_job(data, target, chosen(metrics, data), dtype, level)
     if target.exists():
         cube = load(target)
         if cube.attrs.get(DIGEST) == job.digest:
@@ -126,7 +125,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         level = None if packed is None else _level(packed)
         names = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         reals = {str(old[n].dtype) for n in names if QUANTITIES[n].dtype == "float64"}
-        job = planned_job(data, target, names, reals.pop() if reals else "float64", level, SLAB)
+        job = planned_job(data, target, names, reals.pop() if reals else "float64", level)
         _complete(job, target)
         if old.attrs.get(DIGEST) == job.digest:
             return load(target)
@@ -217,7 +216,7 @@ def _room(job: Job) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as problem:
         code = problem.errno if isinstance(problem, OSError) else None
-        full = shutil.disk_usage(job.target.parent).free < SLAB
+        full = shutil.disk_usage(job.target.parent).free < job.plan.limits.disk_slab_memory
         if code not in (errno.ENOSPC, errno.EDQUOT) and not (full and code is None):
             raise
         width = np.dtype(job.dtype).itemsize
