@@ -9,14 +9,15 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr import grid
 from prophet_xr.engine import accumulate
 from prophet_xr.engine import run as engine
 from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.evaluate import prepared
 from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import Fold, layout, natural, nests
+from prophet_xr.engine.nests import Fold, layout
 from prophet_xr.engine.partition import part_lengths, shapes, slices
+from prophet_xr.grid import complete
 from prophet_xr.registry import POLICY, needed
 
 Slab = Mapping[str, slice]
@@ -130,23 +131,22 @@ def planned(
     ``placed`` tells whether with the places of the extremes.
     """
     names = [*wanted, where] if where else list(wanted)
-    need, limits = needed(names), in_force()
-    full = grid.complete(data, need)
+    limits = in_force()
+    full = complete(data, needed(names))
     rest = [d for d in layout(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced, limits))
     folding = None if placed is None else Fold(reduced, where, placed)
-    dims = natural(full, need, order)
+    work = prepared(full, wanted if folding else names, dtype, limits, order, folding)
     rows = full.variables[POLICY].values.tolist()
-    made = nests(full, need, wanted if folding else names, order, dtype, limits, folding)
     return SlabPlan(
         full=full,
         asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
         order=order,
-        dims=dims,
+        dims=work.dims_of,
         kept=frozenset(rest) - set(reduced),
-        nests=made,
-        arrays=grid.numbers(full, dims),
+        nests=work.nests,
+        arrays=work.inputs,
         limits=limits,
         memory=Memory(limits.kept_memory),
     )
