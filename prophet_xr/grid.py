@@ -13,7 +13,7 @@ from prophet_xr.checks import check, unique
 from prophet_xr.engine import dask_blocks
 from prophet_xr.engine.evaluate import evaluate
 from prophet_xr.engine.limits import in_force
-from prophet_xr.engine.output_arrays import real
+from prophet_xr.engine.output_arrays import real_dtype
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import (
     BASELINE,
@@ -276,7 +276,7 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted, dtype = chosen(metrics, data), real(dtype)
+    wanted, dtype = chosen(metrics, data), real_dtype(dtype)
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
@@ -295,7 +295,7 @@ def _lazy(data: xr.Dataset, wanted: list[str], dtype: str) -> xr.Dataset:
     """Sweep block by block, when somebody asks for a block."""
     known = data.compute()
     complete(known, needed(wanted))
-    cube = dask_blocks.cube(known, data.chunksizes, wanted, dtype, sweep, in_force())
+    cube = dask_blocks.lazy_cube(known, data.chunksizes, wanted, dtype, sweep, in_force())
     return cube.assign_attrs(provenance())
 
 

@@ -12,8 +12,8 @@ import xarray as xr
 from prophet_xr import grid
 from prophet_xr.engine import run as engine
 from prophet_xr.engine.limits import Limits, in_force, using
-from prophet_xr.engine.nests import layout, nests
-from prophet_xr.engine.partition import parted
+from prophet_xr.engine.nests import dim_order, nests
+from prophet_xr.engine.partition import parted_nests
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
 
@@ -72,14 +72,14 @@ def test_a_large_sweep_in_parts_and_blocks_equals_a_small_one(long_axes, pieces,
         out.step_time[:] = np.nan
         grid.sweep(long_axes, wanted, dtype=dtype, out=out)
         xr.testing.assert_identical(out.step_time, expected.step_time)
-        todo = parted(*_planned(long_axes, wanted, dtype), in_force().kept_memory)
-    assert {nest.part for nest in todo.parted} == {todo.dim} == {"model"}
+        todo = parted_nests(*_planned(long_axes, wanted, dtype), in_force().kept_memory)
+    assert {nest.split_dim for nest in todo.in_parts} == {todo.dim} == {"model"}
     assert todo.length == 2  # of three
-    assert any(nest.block for nest in todo.parted)
+    assert any(nest.block for nest in todo.in_parts)
 
 
 def _planned(data, wanted, dtype):
-    order = layout(data)
+    order = dim_order(data)
     plan = nests(data, needed(wanted), wanted, order, dtype, in_force())
     return plan, frozenset(wanted), tuple((d, data.sizes[d]) for d in order)
 
@@ -195,14 +195,14 @@ def test_a_wrong_array_never_reaches_compiled_code():
     sizes = dict.fromkeys(nest.dims, 3)
     arrays = {n: np.zeros(1) for n in itertools.chain(nest.reads, nest.stores)}
     with pytest.raises(ValueError, match="expected"):
-        engine.run(
+        engine.run_nest(
             nest, sizes | {d: 3 for dims in nest.reads.values() for d in dims}, arrays, 0, Limits()
         )
 
 
 def _nests(data):
     need = needed(["unique_experts"])
-    return nests(data, need, ["unique_experts"], layout(data), "float64", Limits())
+    return nests(data, need, ["unique_experts"], dim_order(data), "float64", Limits())
 
 
 def test_an_unknown_metric_names_the_nearest(small):

@@ -49,7 +49,7 @@ def expected(cube, name, over, where=""):
     """The metric in float64 with the dims to reduce stacked into one, in the order of the cube."""
     values = cube[name].astype(float)
     values = values.where(cube[where]) if where else values
-    order = [d for d in nests.layout(cube) if d in values.dims]
+    order = [d for d in nests.dim_order(cube) if d in values.dims]
     inside = [d for d in ("policy", *order) if d in over and d in order]
     inside = list(dict.fromkeys(inside))
     kept = [d for d in order if d not in over]

@@ -14,12 +14,11 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.engine import output_arrays
-from prophet_xr.engine.codegen import Dims, Nest
 from prophet_xr.engine.limits import Limits
 from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import Fold, layout, natural, nests
-from prophet_xr.engine.partition import PartedNests, parted
-from prophet_xr.engine.run import evaluations, run
+from prophet_xr.engine.nests import Dims, Nest, Reduction, dim_order, dims_of_quantities, nests
+from prophet_xr.engine.partition import PartedNests, parted_nests
+from prophet_xr.engine.run import evaluations, run_nest
 from prophet_xr.registry import QUANTITIES, needed
 
 
@@ -28,7 +27,7 @@ class Prepared:
     """What there is to run on a grid.
 
     ``sizes``    length of each dim, in order
-    ``dims_of``  dims of every quantity that is needed
+    ``dims_of``  dims of every quantity that is required
     ``inputs``   the arrays that the nests read from outside
     """
 
@@ -44,21 +43,20 @@ def prepared(
     dtype: str,
     limits: Limits,
     order: Dims = (),
-    fold: Fold | None = None,
+    reduction: Reduction | None = None,
 ) -> Prepared:
     """Prepare to compute what is wanted, on dims in the given order; by default as in a cube.
 
-    With ``fold`` it is accumulated instead of stored, the flag that ``fold`` names among what is
-    needed.
+    With a reduction it is accumulated instead of stored.
     """
     wanted = list(wanted)
-    required = needed([*wanted, fold.where] if fold and fold.where else wanted)
-    order = order or layout(data)
-    dims_of = natural(data, required, order)
+    required = needed([*wanted, reduction.where] if reduction and reduction.where else wanted)
+    order = order or dim_order(data)
+    dims_of = dims_of_quantities(data, required, order)
     return Prepared(
         sizes={d: data.sizes[d] for d in order},
         dims_of=dims_of,
-        nests=nests(data, required, wanted, order, dtype, limits, fold),
+        nests=nests(data, required, wanted, order, dtype, limits, reduction),
         inputs=_inputs(data, dims_of),
     )
 
@@ -89,25 +87,25 @@ def evaluate(
     """
     names = frozenset(wanted)
     grid = prepared(data, wanted, dtype, limits)
-    reused = {} if out is None else output_arrays.of(out, names)
-    todo = parted(grid.nests, names, tuple(grid.sizes.items()), limits.kept_memory)
-    written, kept = output_arrays.stores(todo, grid.sizes, dtype, reused)
-    _fill(todo, grid.sizes, {**grid.inputs, **written}, limits)
-    output_arrays.settle(written, kept)
+    reused = {} if out is None else output_arrays.reusable(out, names)
+    parted = parted_nests(grid.nests, names, tuple(grid.sizes.items()), limits.kept_memory)
+    written, kept = output_arrays.written_and_kept(parted, grid.sizes, dtype, reused)
+    _fill(parted, grid.sizes, {**grid.inputs, **written}, limits)
+    output_arrays.narrow(written, kept)
     return {n: (grid.dims_of[n], kept[n]) for n in QUANTITIES if n in names}
 
 
 def _fill(
-    todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray], limits: Limits
+    parted: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray], limits: Limits
 ) -> None:
     """Fill the arrays of what is wanted."""
-    in_all, memory, once = evaluations(todo.nests, sizes), Memory(limits.kept_memory), todo.once
-    with memory.kept():
-        for part in todo.parts(sizes):
-            # What the nests run once leave comes first, so it stays where it is.
-            arrays |= memory.arrays(todo.between(sizes, part))
+    in_all, memory, once = evaluations(parted.nests, sizes), Memory(limits.kept_memory), parted.once
+    with memory.borrowed():
+        for part in parted.parts(sizes):
+            # What the nests run once pass on comes first, so it stays where it is.
+            arrays |= memory.arrays(parted.passed_on_arrays(sizes, part))
             for nest in once:
-                run(nest, sizes, arrays, in_all, limits)
-            for nest in todo.parted:
-                run(nest, sizes, arrays, in_all, limits, part)
+                run_nest(nest, sizes, arrays, in_all, limits)
+            for nest in parted.in_parts:
+                run_nest(nest, sizes, arrays, in_all, limits, part)
             once = ()

@@ -11,9 +11,9 @@ import xarray as xr
 
 from prophet_xr.checks import unique
 from prophet_xr.engine import codegen
-from prophet_xr.engine.nests import layout
-from prophet_xr.engine.output_arrays import real
-from prophet_xr.engine.partition import Dims, slices
+from prophet_xr.engine.nests import Dims, dim_order
+from prophet_xr.engine.output_arrays import real_dtype
+from prophet_xr.engine.partition import slices
 from prophet_xr.errors import InputError
 from prophet_xr.registry import POLICY, QUANTITIES, needed
 from prophet_xr.streaming.slabs import Slab, SlabPlan, planned
@@ -72,10 +72,10 @@ def planned_job(
     data: xr.Dataset, target: Path, names: list[str], dtype: str, compression: int | None
 ) -> Job:
     """Plan a cube, in slabs of the size that is written at once."""
-    data, dtype = data.compute() if data.chunks else data, real(dtype)
+    data, dtype = data.compute() if data.chunks else data, real_dtype(dtype)
     plan = planned(data, names, dtype=dtype)
     policy = data[POLICY].ndim > 0
-    order = [d for d in layout(plan.full) if d != POLICY or policy]
+    order = [d for d in dim_order(plan.full) if d != POLICY or policy]
     formulas = _formulas(names)
     return Job(
         data=data,

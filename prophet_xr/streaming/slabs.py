@@ -9,14 +9,13 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr.engine import accumulate
-from prophet_xr.engine import run as engine
-from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.accumulate import Tally
 from prophet_xr.engine.evaluate import prepared
 from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import Fold, layout
-from prophet_xr.engine.partition import part_lengths, shapes, slices
+from prophet_xr.engine.nests import Dims, Nest, Reduction, dim_order
+from prophet_xr.engine.partition import part_lengths, slices, stored_arrays
+from prophet_xr.engine.run import evaluations, reduce_nest, run_nest
 from prophet_xr.grid import complete
 from prophet_xr.registry import POLICY, needed
 
@@ -38,7 +37,7 @@ class SlabPlan:
     ``full``    the inputs with the baseline first, ``asked`` the rows of policy that were meant
     ``order``   its dims as the nests have them, the policy first
     ``dims``    those of every quantity
-    ``kept``    dims that nothing is folded over: slabs of them need not be merged
+    ``kept``    dims that nothing is reduced over: slabs of them need not be merged
     """
 
     full: xr.Dataset
@@ -60,7 +59,7 @@ class SlabPlan:
     def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
         """Cut the grid until what is stored of a slab, and arrays ``together``, fit its memory."""
         lengths = self.slab_lengths(uncut, together, self.limits.kept_memory)
-        with self.memory.kept():
+        with self.memory.borrowed():
             for cut in product(*(slices(n, lengths[d]) for d, n in self.sizes.items())):
                 yield dict(zip(self.sizes, cut, strict=True))
 
@@ -71,47 +70,47 @@ class SlabPlan:
         stored = [nest.dims for nest in self.nests for _ in nest.stores]
         return part_lengths(self.sizes, [*stored, *together], {POLICY, *uncut}, limit, self.kept)
 
-    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, accumulate.Tally]]:
-        """What the nests store on a slab, and what they fold.
+    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, Tally]]:
+        """What the nests store on a slab, and the tallies of what they reduce.
 
         The arrays are overwritten by the next call.
         """
-        here = lengths(slab)
-        cut = {d for d in self.order if here[d] < self.sizes[d]}
+        sizes = lengths(slab)
+        cut = {d for d in self.order if sizes[d] < self.sizes[d]}
         arrays = {
             name: array
             if cut.isdisjoint(self.dims[name])
             else np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
             for name, array in self.arrays.items()
         }
-        stored = self.memory.arrays(shapes(self.nests, here))
+        stored = self.memory.arrays(stored_arrays(self.nests, sizes))
         if self.done.arrays is not stored:
             self.done.arrays, self.done.parts = stored, {}
         arrays |= stored
-        folded: dict[str, accumulate.Tally] = {}
-        in_all = engine.evaluations(self.nests, here)
+        tallies: dict[str, Tally] = {}
+        in_all = evaluations(self.nests, sizes)
         for nest in self.nests:
             part = [slab[d] for d in nest.dims]
             if self.done.parts.get(nest) == part:
                 continue
             self.done.parts[nest] = part
-            if nest.folds:
-                tallies = engine.fold(nest, here, arrays, in_all, self.limits)
+            if nest.reduces:
+                of_nest = reduce_nest(nest, sizes, arrays, in_all, self.limits)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
                 if not any(slab[d].start for d in self.order if d not in nest.dims):
-                    folded |= tallies
+                    tallies |= of_nest
             else:
-                engine.run(nest, here, arrays, in_all, self.limits)
-        return arrays, folded
+                run_nest(nest, sizes, arrays, in_all, self.limits)
+        return arrays, tallies
 
     def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
         """Quantities on a slab in float64, of the policies asked for; NaN where no cell counts."""
         arrays, _ = self.run(slab)
-        found = {n: self._asked(n, arrays[n]) for n in names}
+        variables = {n: self._asked(n, arrays[n]) for n in names}
         if where:
             flag = self._asked(where, arrays[where])
-            return {n: _masked(v, flag, self.order) for n, v in found.items()}
-        return {n: v.astype(np.float64) for n, v in found.items()}
+            return {n: _masked(v, flag, self.order) for n, v in variables.items()}
+        return {n: v.astype(np.float64) for n, v in variables.items()}
 
     def _asked(self, name: str, array: np.ndarray) -> xr.Variable:
         variable = xr.Variable(self.dims[name], array)
@@ -124,20 +123,21 @@ def planned(
     over: Iterable[str] = (),
     where: str = "",
     dtype: str = "float64",
-    placed: bool | None = None,
+    with_positions: bool | None = None,
 ) -> SlabPlan:
-    """Plan a reduction over dims: what is wanted is stored, or accumulated if ``placed`` is given.
+    """Plan to store what is wanted of a grid slab by slab, or to accumulate it over dims.
 
-    ``placed`` tells whether with the places of the extremes.
+    It is accumulated if ``with_positions`` is given, which tells whether with the positions of the
+    extremes.
     """
     names = [*wanted, where] if where else list(wanted)
     limits = in_force()
     full = complete(data, needed(names))
-    rest = [d for d in layout(full) if d != POLICY]
+    rest = [d for d in dim_order(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced, limits))
-    folding = None if placed is None else Fold(reduced, where, placed)
-    work = prepared(full, wanted if folding else names, dtype, limits, order, folding)
+    reduction = None if with_positions is None else Reduction(reduced, where, with_positions)
+    work = prepared(full, wanted if reduction else names, dtype, limits, order, reduction)
     rows = full.variables[POLICY].values.tolist()
     return SlabPlan(
         full=full,
