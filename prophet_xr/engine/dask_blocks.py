@@ -78,7 +78,7 @@ def _arrays(
     inputs = data[list(read)].drop_vars(
         [c for c in data.coords if c not in (*read, *data.dims)], errors="ignore"
     )
-    inputs = inputs.assign_coords({POLICY: data[POLICY]})
+    inputs = inputs.assign_coords({POLICY: data[POLICY].variable})  # without its coordinates
     token = tokenize(inputs, names, dtype)
     block = f"sweep-{token}"
     tasks: dict[tuple, tuple] = {}
