@@ -65,6 +65,13 @@ def random_inputs() -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
+def compiled_cube(random_inputs) -> xr.Dataset:
+    """The cube of every metric with nothing interpreted."""
+    with using(Limits(interpreted_in_all=0, interpreted_below=0)):
+        return grid.sweep(random_inputs)
+
+
+@pytest.fixture(scope="session")
 def cubes() -> dict[str, xr.Dataset]:
     """The cubes of the study."""
     from prophet_xr.studies.kv_extension import study
