@@ -192,7 +192,7 @@ def cheapest(
     if cost not in numbers or QUANTITIES[cost].dtype == "bool":
         raise InputError(f"cost={cost!r} is no number; {nearest(cost, numbers)}")
     flag(where)
-    plan = planned(data, [cost], names, where, placed=True)
+    plan = planned(data, [cost], names, where, with_positions=True)
     found = tallies(plan, [cost], names, POLICY in data.dims)[cost]
     some = found.places[0] > 0
     at = labels(data, found.over, found.places[1], some)

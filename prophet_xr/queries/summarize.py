@@ -85,8 +85,8 @@ def summarize(
     flag(where)
     made: dict[str, tuple] = {}
     if set(stats) - {"quantile"}:
-        placed = any(s.startswith("arg") for s in stats)
-        plan = planned(data, wanted, over, where, placed=placed)
+        with_positions = any(s.startswith("arg") for s in stats)
+        plan = planned(data, wanted, over, where, with_positions=with_positions)
         for name, found in tallies(plan, wanted, over, POLICY in data.dims).items():
             made |= _described(data, name, found, stats)
     if "quantile" in stats:
@@ -110,7 +110,7 @@ def tallies(
     plan: SlabPlan, wanted: Iterable[str], over: Iterable[str], labelled: bool
 ) -> dict[str, _Reduced]:
     """Fold what is wanted, slab by slab; ``labelled`` tells that policy is a dim of the inputs."""
-    nest_of = {name: nest for nest in plan.nests for name in nest.folds}
+    nest_of = {name: nest for nest in plan.nests for name in nest.reduces}
     found: dict[str, _Reduced] = {}
     for name in wanted:
         inside = nest_of[name].dims
@@ -118,7 +118,7 @@ def tallies(
         reduced = tuple(d for d in inside if d in over)
         shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in dims]
         enough_memory(48 * prod(shape))
-        found[name] = _Reduced(dims, reduced, *accumulate.no_cells(shape))
+        found[name] = _Reduced(dims, reduced, *accumulate.empty_tally(shape))
     for slab in plan.slabs():
         for name, part in plan.run(slab)[1].items():
             _add(plan, found[name], slab, *part, POLICY in nest_of[name].dims)
@@ -139,11 +139,11 @@ def _add(
     over = [d for d in found.over if d != POLICY]
     whole = [plan.sizes[d] for d in over]
     start = [slab[d].start for d in over]
-    places = accumulate.places_in_grid(places, [lengths(slab)[d] for d in over], start, whole)
+    places = accumulate.positions_in_grid(places, [lengths(slab)[d] for d in over], start, whole)
     if POLICY in found.over:
         rows = np.arange(plan.asked.size).reshape(-1, *[1] * (places.ndim - 2))
         places[1:] = np.where(places[1:] < 0, -1, places[1:] + rows * prod(whole))
-        numbers, places = accumulate.merge(numbers, places)
+        numbers, places = accumulate.merge_tallies(numbers, places)
     elif POLICY not in found.dims:
         numbers, places = numbers[:, 0], places[:, 0]
     at = (slice(None), *(slice(None) if d == POLICY else slab[d] for d in found.dims))
@@ -153,7 +153,7 @@ def _add(
     pairs = [
         np.stack(both, 1) for both in ((found.numbers[at], numbers), (found.places[at], places))
     ]
-    found.numbers[at], found.places[at] = accumulate.merge(*pairs)
+    found.numbers[at], found.places[at] = accumulate.merge_tallies(*pairs)
 
 
 def _described(
