@@ -52,6 +52,22 @@ def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
     assert px.sweep(drawn, ["step_time"]).step_time.notnull().all()
 
 
+def test_draws_of_a_count_are_whole_unless_they_are_meant_to_be_continuous(cell):
+    whole = px.draws(cell, {"batch": sa.prior("empirical", 1, 2, 8)}, 16)
+    assert set(whole.batch.values) == {1, 2, 8}
+    px.sweep(whole, ["step_time"])
+    for own in (
+        sa.prior("uniform", 1, 16),
+        sa.prior("empirical", 1, 2.5),
+        sa.prior("empirical", 1, 2, factor=True),
+    ):
+        with pytest.raises(px.InputError, match="batch is counted; expected an empirical one of"):
+            px.draws(cell, {"batch": own}, 16)
+    smooth = px.draws(cell, {"batch": sa.prior("uniform", 1, 16, continuous=True)}, 16)
+    assert (smooth.batch % 1 > 0).any()
+    assert np.unique(px.sweep(smooth, ["step_time"]).step_time).size > 15
+
+
 def test_the_cut_of_a_prior_keeps_what_is_inside():
     cut = sa.prior("lognormal", 1.0, 0.5, low=0.8, high=2.0)
     ends = cut.quantile(np.array([0.0, 0.5, 1.0]))

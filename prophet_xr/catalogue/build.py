@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr.catalogue import unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.specs import STATUSES
 from prophet_xr.errors import SpecError
@@ -117,14 +118,14 @@ def group(file: Path, label: str) -> xr.Dataset:
 
 def _counted(folder: Path, row: str, entry: dict) -> dict:
     """Fields counted from a model's config.json, under those that the TOML file gives itself."""
-    read = reader.read(folder / "configs" / f"{row}.json", entry["name"])
+    counted = reader.read(folder / "configs" / f"{row}.json", entry["name"])
     status = entry.get("status", "exact")
-    counted = {
+    cells = {
         name: {**cell, "status": status} if cell["status"] == "exact" else cell
-        for name, cell in read.entries.items()
+        for name, cell in unstated.entries(counted, folder / "unstated.toml").items()
     }
-    words = {"stored_precision": read.stored_precision, "config": read.config}
-    return {**words, **counted, **{k: v for k, v in entry.items() if k != "status"}}
+    words = {"stored_precision": counted.stored_precision, "config": counted.config}
+    return {**words, **cells, **{k: v for k, v in entry.items() if k != "status"}}
 
 
 def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from prophet_xr.catalogue import specs
+from prophet_xr.catalogue import specs, unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.specs import TEXTS
@@ -63,9 +63,10 @@ def spec_from_config(
     ('my-olmoe', '16 * 2048 * 64')
     """
     row = reader.read(config, name, like)
+    entries = unstated.entries(row)
     data = xr.Dataset(coords={MODEL: slug(row.name)})
     for q in fields(MODEL):
-        entry = row.entries[q.name]
+        entry = entries[q.name]
         data[q.name] = ((), float(entry["number"]), q.attrs)
         for text, key in zip(TEXTS, ("source", "status", "value"), strict=True):
             data[f"{q.name}_{text}"] = entry[key]
@@ -127,7 +128,8 @@ def _own(file: Path, _changed: int) -> xr.Dataset:
     config, name, like = kept.get("config"), kept.get("name"), kept.get("like")
     if not isinstance(config, Mapping) or not isinstance(name, str):
         raise SpecError(f"model {file}: expected a file made by `prophet-xr specs add`")
-    return spec_from_config(config, name, like=like if isinstance(like, str) else None)
+    row = spec_from_config(config, name, like=like if isinstance(like, str) else None)
+    return specs.read_only(row)
 
 
 # --- Rows for a sweep ------------------------------------------------------------------------

@@ -9,11 +9,15 @@ from threading import Thread
 def start(module: str) -> BaseContext:
     """Start the process that others are forked from, unless it runs already.
 
-    It imports ``module`` once for all of them.
+    It imports ``module`` once for all of them.  A forked child cannot use that of its parent: its
+    workers start from nothing.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([module])
-    forkserver.ensure_running()
+    try:
+        forkserver.ensure_running()
+    except ChildProcessError:
+        return get_context("spawn")
     return context
 
 

@@ -22,7 +22,8 @@ class Prior:
 
     ``kind`` and ``numbers``: uniform (low, high), triangular (low, mode, high), lognormal (median,
     standard deviation of the logarithm), empirical (values seen, each as likely).
-    ``low``, ``high`` cut it off; ``factor`` says that it multiplies what the input is.
+    ``low``, ``high`` cut it off; ``factor`` says that it multiplies what the input is;
+    ``continuous`` that a count, such as the batch, is to lie between whole numbers too.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Prior:
     factor: bool = False
     low: float = -inf
     high: float = inf
+    continuous: bool = False
 
     def quantile(self, shares: np.ndarray) -> np.ndarray:
         """Value below which the given share of the distribution lies."""
@@ -57,6 +59,12 @@ class Prior:
             return float(low), float(high)
         ends = (0.0, inf) if self.kind == "lognormal" else (self.numbers[0], self.numbers[-1])
         return max(ends[0], self.low), min(ends[1], self.high)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes nothing but whole numbers."""
+        values = np.array(self.numbers)
+        return self.kind == "empirical" and not self.factor and bool((values % 1 == 0).all())
 
     def nodes(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Values that stand for the distribution on a grid, and their weights.
@@ -89,6 +97,7 @@ def prior(
     factor: bool = False,
     low: float = -inf,
     high: float = inf,
+    continuous: bool = False,
 ) -> Prior:
     """Make a prior.
 
@@ -103,6 +112,9 @@ def prior(
         Whether it multiplies what the input is, row by row, instead of replacing it.
     low, high
         Where it is cut off; what is left is as likely as it was, relative to each other.
+    continuous
+        Whether a count may lie between whole numbers: its formulas are then read as smooth laws.
+        Else the prior of a count is empirical, of whole numbers.
 
     Raises
     ------
@@ -126,7 +138,7 @@ def prior(
         raise InputError(f"{kind} prior of {numbers}; expected {NEEDS[kind]}")
     if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
         raise InputError(f"{kind} prior cut to low={low!r}, high={high!r}; expected low < high")
-    checked = Prior(kind, values, source, factor, low, high)
+    checked = Prior(kind, values, source, factor, low, high, continuous)
     below, above = checked.inside
     if not above - below > LEAST:
         raise InputError(f"{kind} prior of {numbers} has nothing between {low:g} and {high:g}")

@@ -1,7 +1,6 @@
 """``config.json`` of a model -> one row of numbers, exact, or a refusal that says why."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,17 +18,6 @@ FIXED = (
     *("shared_parameters", "router_parameters", "attention_parameters", "dense_parameters"),
     *("state_space_parameters", "norm_parameters", "embedding_parameters"),
 )
-# The published study charges every sequence a constant; it was fitted to the study's averages.
-STUDY_SHARE = 0.01077
-STUDY_SOURCE = f"{STUDY_SHARE} B per parameter and sequence, fitted to the study's averages"
-# No config knows how its router behaves: independent tokens, and the median of measured caches.
-ASSUMED = {
-    "skew": (0.0, "no measurement: every expert alike"),
-    "gamma": (1.0, "no measurement: tokens of a sequence independent"),
-    "reuse_strength": (1.994, "no measurement: median of nine measured models, 0.46 to 4.0"),
-    "reuse_exponent": (0.689, "no measurement: median of nine measured models, 0.62 to 0.89"),
-}
-QUARTER = "convention: a cache of a quarter of the experts, but never under top-k"
 
 
 @dataclass(frozen=True)
@@ -44,24 +32,9 @@ class Row:
     config: str
 
     @property
-    def entries(self) -> dict[str, dict]:
-        """Fields as the catalogue holds them: number, arithmetic as text, source, status."""
-        total = parameters(self.fields)
-        study = Count(STUDY_SHARE * total, f"{STUDY_SHARE} * {total}")
-        every = {name: (*found, "exact") for name, found in self.fields.items()}
-        every["study_activation"] = (study, STUDY_SOURCE, "stand-in")
-        for name, (value, why) in ASSUMED.items():
-            every[name] = (Count(value, f"{value:g}"), why, "assumed")
-        every["cache_slots"] = (_quarter(self.fields), QUARTER, "assumed")
-        return {
-            name: {
-                "number": count.value,
-                "value": count.text,
-                "source": keys or f"every {self.family} model",
-                "status": status,
-            }
-            for name, (count, keys, status) in every.items()
-        }
+    def parameters(self) -> int:
+        """Parameters of the whole model."""
+        return parameters(self.fields)
 
 
 def read(source: object, name: str | None = None, like: str | None = None) -> Row:
@@ -100,13 +73,6 @@ def read(source: object, name: str | None = None, like: str | None = None) -> Ro
         notes=notes(c, data),
         config=json.dumps(c.read, sort_keys=True, default=str),
     )
-
-
-def _quarter(found: Mapping[str, tuple[Count, str]]) -> Count:
-    """Slots of a cache whose size nobody gave."""
-    experts, k = (found[n][0].value for n in ("n_experts", "top_k"))
-    slots = max(math.ceil(experts / 4), k)
-    return Count(slots, f"{slots:g}")
 
 
 def _family(data: Mapping, where: str, like: str | None) -> str:

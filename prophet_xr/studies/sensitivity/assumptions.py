@@ -40,7 +40,10 @@ ASKED = {
     "slowdown": TIMES,
     "step_time": ["batch", "context", *TIMES[:2]],
 }
-AXES = {"batch": prior("uniform", 1, 16), "context": prior("uniform", 512, 32768)}
+AXES = {
+    "batch": prior("uniform", 1, 16, continuous=True),
+    "context": prior("uniform", 512, 32768, continuous=True),
+}
 DEPLOYED = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 4}
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
 MOST_REQUESTS = 0.9  # share of them that meets the objective

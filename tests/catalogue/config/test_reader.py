@@ -4,11 +4,11 @@ import copy
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_configs import CONFIGS, GRANITE, HUNYUAN, LLAMA
 
 import prophet_xr as px
 from prophet_xr import SpecError
@@ -17,54 +17,6 @@ from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.config.fields import FAMILIES
 from prophet_xr.registry import QUANTITIES, fields
 
-CONFIGS = {
-    file.stem: json.loads(file.read_text())
-    for file in sorted((Path(__file__).parent.parent / "data" / "configs").glob("*.json"))
-}
-GRANITE = {
-    "model_type": "granitemoe",
-    "vocab_size": 49155,
-    "hidden_size": 1536,
-    "intermediate_size": 512,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 24,
-    "num_key_value_heads": 8,
-    "num_local_experts": 40,
-    "num_experts_per_tok": 8,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": True,
-}
-HUNYUAN = {
-    "model_type": "hunyuan_v1_moe",
-    "vocab_size": 128167,
-    "hidden_size": 4096,
-    "intermediate_size": 3072,
-    "moe_intermediate_size": [3072] * 32,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "attention_head_dim": 128,
-    "num_experts": 64,
-    "moe_topk": [8] * 32,
-    "num_shared_expert": [1] * 32,
-    "use_qk_norm": True,
-    "use_cla": False,
-    "cla_share_factor": 2,
-    "use_mixed_mlp_moe": True,
-    "max_position_embeddings": 32768,
-    "tie_word_embeddings": True,
-}
-LLAMA = {
-    "model_type": "llama",
-    "vocab_size": 128256,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": False,
-}
 ALL = {**CONFIGS, "granite": GRANITE, "hunyuan": HUNYUAN, "llama": LLAMA}
 
 
@@ -189,28 +141,6 @@ def test_windows_count_only_where_they_bind():
     assert (windowed["kv_full"], windowed["kv_windowed"]) == (0, 65536)
     assert windowed["kv_window"] == 4096
     assert numbers(mixtral, sliding_window=32768) == numbers(mixtral)
-
-
-@pytest.mark.parametrize(
-    ("extra", "stored"),
-    [
-        ({"torch_dtype": "float32"}, "fp32"),
-        ({"dtype": "torch.bfloat16"}, "bf16"),
-        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "fp8"),
-        ({"quantization_config": {"quant_method": "mxfp4"}}, "mxfp4"),
-        ({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}, "int4"),
-        ({"quantization_config": {"quant_method": "hqq"}}, "unknown"),
-        ({}, "unknown"),
-    ],
-)
-def test_stored_precision(extra, stored):
-    row = px.spec_from_config({**LLAMA, **extra}, "Odd")
-    assert row.stored_precision.item() == stored
-    if stored == "unknown":
-        with pytest.raises(px.InputError, match=r"precision='stored' at model='odd'"):
-            px.inputs(model=row, precision="stored")
-    else:
-        assert px.inputs(model=row, precision="stored").expert_width > 0
 
 
 # --- Refused ---------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Cubes on disk equal those in memory, whatever stopped the run that wrote them."""
 
 import errno
-import os
 import random
 import shutil
 import signal
@@ -15,7 +14,8 @@ import xarray as xr
 
 import prophet_xr as px
 from prophet_xr.errors import InputError
-from prophet_xr.streaming import cube_on_disk, to_disk
+from prophet_xr.streaming import checkpoint, to_disk
+from prophet_xr.streaming.cube_on_disk import plan_cube
 
 METRICS = ["step_time", "unique_experts", "max_context", "fits", "predictor_memory"]
 AXES = {"batch": [1, 2, 4, 8, 16], "context": [1024, 4096, 8192], "hit_rate": [0.9, 0.99]}
@@ -45,8 +45,8 @@ def same(found, cube):
     assert set(found.coords) == set(cube.coords)
 
 
-def slabs_of(data, path):
-    return len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
+def planned(data, path):
+    return plan_cube(data, path, METRICS, "float64", None, to_disk.SLAB)
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -68,7 +68,7 @@ def test_a_scalar_policy_and_float32(tmp_path):
 def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     px.sweep_to(data, path, METRICS, progress=False).close()
-    monkeypatch.setattr(to_disk, "_run", None)
+    monkeypatch.setattr(to_disk, "_write", None)
     px.sweep_to(data, path, METRICS, progress=False).close()
     with pytest.raises(InputError, match="a cube of other inputs"):
         px.sweep_to(data, path, METRICS[:1], progress=False)
@@ -76,20 +76,25 @@ def test_a_cube_that_is_whole_is_not_swept_again(data, tmp_path, monkeypatch):
 
 def computed(monkeypatch):
     """Record the slabs that are computed."""
-    seen = []
+    slabs = []
     compute = to_disk._computed
-    monkeypatch.setattr(to_disk, "_computed", lambda job, s: (seen.append(s), compute(job, s))[1])
-    return seen
+
+    def recorded(cube, slab):
+        slabs.append(slab)
+        return compute(cube, slab)
+
+    monkeypatch.setattr(to_disk, "_computed", recorded)
+    return slabs
 
 
 def stopped(data, path, count):
     """Begin a cube, or go on with it, and be interrupted after so many slabs."""
     compute, left = to_disk._computed, iter(range(count))
 
-    def fails(job, slab):
+    def fails(cube, slab):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return compute(job, slab)
+        return compute(cube, slab)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(to_disk, "_computed", fails)
@@ -108,8 +113,7 @@ def test_a_stopped_run_goes_on_where_it_was(data, tmp_path, monkeypatch):
     seen = computed(monkeypatch)
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
-    total = slabs_of(data, path)
-    assert len(seen) == total - 5
+    assert len(seen) == len(planned(data, path).slabs()) - 5
 
 
 def test_half_a_number_in_the_journal_is_nothing(data, tmp_path):
@@ -133,13 +137,11 @@ def test_a_lost_chunk_is_missed(data, tmp_path):
 
 def test_a_broken_folder_names_the_remedy(data, tmp_path):
     folder = tmp_path / ".cube.zarr.part"
-    job = cube_on_disk.planned_job(
-        data, tmp_path / "cube.zarr", METRICS, "float64", None, to_disk.SLAB
-    )
-    with to_disk._alone(job.target):
-        to_disk._begun(job)
+    cube = planned(data, tmp_path / "cube.zarr")
+    with checkpoint.locked(cube.target):
+        assert to_disk._finished(cube) == set()
     for line in (b"no number\n", b"\xff\n", b"999999\n"):
-        (folder / "journal").write_bytes(job.digest.encode() + b"\n" + line)
+        (folder / "journal").write_bytes(cube.digest.encode() + b"\n" + line)
         with pytest.raises(InputError, match="remove"):
             px.sweep_to(data, tmp_path / "cube.zarr", METRICS, progress=False)
     shutil.rmtree(folder)
@@ -151,7 +153,7 @@ def test_a_broken_folder_names_the_remedy(data, tmp_path):
 def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, monkeypatch):
     path = tmp_path / "cube.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(to_disk, "_swap", lambda new, target: sys.exit(1))
+        patch.setattr(to_disk, "swap", lambda new, target: sys.exit(1))
         with pytest.raises(SystemExit):
             px.sweep_to(data, path, METRICS, progress=False)
     other = data.assign(software_floor=0.005)
@@ -163,7 +165,7 @@ def test_what_is_left_of_another_cube_is_neither_used_nor_lost(data, tmp_path, m
 
 def test_two_writers_of_a_cube_do_not_mix(data, tmp_path):
     path = tmp_path / "cube.zarr"
-    with to_disk._alone(path), pytest.raises(InputError, match="written by another process"):
+    with checkpoint.locked(path), pytest.raises(InputError, match="written by another process"):
         px.sweep_to(data, path, METRICS, progress=False)
     px.sweep_to(data, path, METRICS, progress=False).close()
 
@@ -227,8 +229,9 @@ KILLED = """
 import sys
 import numpy as np
 import prophet_xr as px
-from prophet_xr import engine, stream
-stream.SLAB, engine.WALK_ALL = 4_000, 10**9
+from prophet_xr.engine import run
+from prophet_xr.streaming import to_disk
+to_disk.SLAB, run.WALK_ALL = 4_000, 10**9
 data = px.inputs(model={models!r}, gpu=["A100-80GB", "H200"], **{axes!r})
 px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
 """
@@ -258,10 +261,10 @@ def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeyp
     compute = to_disk._computed
     left = iter(range(3))
 
-    def full(job, slab):
+    def full(cube, slab):
         if next(left, None) is None:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return compute(job, slab)
+        return compute(cube, slab)
 
     with monkeypatch.context() as patch:
         patch.setattr(to_disk, "_computed", full)
@@ -270,11 +273,7 @@ def test_a_full_disk_is_said_and_leaves_what_is_finished(data, tmp_path, monkeyp
     seen = computed(monkeypatch)
     with px.sweep_to(data, path, METRICS, progress=False) as found:
         same(found, px.sweep(data, METRICS))
-    assert (
-        len(seen)
-        == len(cube_on_disk.planned_job(data, path, METRICS, "float64", None, to_disk.SLAB).slabs())
-        - 3
-    )
+    assert len(seen) == len(planned(data, path).slabs()) - 3
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -342,55 +341,3 @@ def test_bad_targets_are_refused(data, tmp_path):
         px.sweep_to(data, tmp_path / "cube.csv")
     with pytest.raises(InputError, match="from 1 to 9"):
         px.sweep_to(data, tmp_path / "cube.nc", compression=12)
-
-
-# --- Dask ------------------------------------------------------------------------------------
-
-
-def test_a_lazy_cube_is_the_eager_one(data):
-    cube = px.sweep(data, METRICS)
-    lazy = px.sweep(data.chunk(model=2), METRICS)
-    assert lazy.step_time.chunksizes["model"] == (2, 1)
-    assert lazy.step_time.chunksizes["policy"] == (2,)
-    xr.testing.assert_identical(lazy.compute(scheduler="synchronous"), cube)
-
-
-@pytest.mark.parametrize("policy", ["prophet", ["prophet"], ["prophet", "lru"]])
-def test_a_lazy_cube_needs_no_baseline(policy):
-    data = px.inputs(model=MODELS, gpu="H200", batch=[1, 4], policy=policy)
-    lazy = px.sweep(data.chunk(batch=1)).compute(scheduler="synchronous")
-    xr.testing.assert_identical(lazy, px.sweep(data))
-
-
-def test_inputs_of_a_lazy_cube_are_checked_at_once(data):
-    for wrong, message in (
-        (data.drop_vars("hit_rate"), "hit_rate is missing"),
-        (data.drop_vars("policy"), "policy is missing"),
-        (data.assign_coords(batch=data.batch * 1e7), "batch=1e\\+07 is outside"),
-    ):
-        with pytest.raises(InputError, match=message):
-            px.sweep(wrong.chunk(model=1), METRICS)
-
-
-def test_a_part_of_a_lazy_cube_is_computed_alone(data):
-    cube = px.sweep(data, METRICS)
-    part = px.sweep(data.chunk(model=1), METRICS).step_time.sel(model="olmoe-1b-7b")
-    xr.testing.assert_identical(
-        part.compute(scheduler="threads"), cube.step_time.sel(model="olmoe-1b-7b")
-    )
-
-
-def test_a_cluster_of_two_processes_computes_the_cube(data):
-    distributed = pytest.importorskip("distributed")
-    cube = px.sweep(data, METRICS)
-    lazy = px.sweep(data.chunk(model=1), METRICS)
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        workers = set(client.run(os.getpid).values())
-        assert len(workers) == 2
-        assert os.getpid() not in workers
-        xr.testing.assert_identical(lazy.compute(), cube)
