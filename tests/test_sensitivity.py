@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
-from prophet_xr.studies.sensitivity import sweeps
 from prophet_xr.uncertainty import sobol_sums
 from prophet_xr.uncertainty.sampled import pawn_distances
 
@@ -230,22 +229,6 @@ def test_sampling_gives_the_closed_form_within_its_interval(case):
     found = sa.estimate(lambda u: function(u.T), ["x", "y", "z"], count=1024)
     assert (abs(found.first_order - first) <= found.first_order_interval + 1e-9).all()
     assert (abs(found.total - total) <= found.total_interval + 1e-9).all()
-
-
-@pytest.mark.parametrize("metric", sweeps.ASKED)
-def test_grid_and_sampling_agree_for_every_continuous_input(metric):
-    priors = sweeps.felt(metric)
-    exact = sa.on_grid(sweeps.cell(metric), metric, priors, second_order=False)
-    found = sa.sampled(sweeps.cell(metric), metric, priors, count=4096)
-    assert exact.axis.values.tolist() == found.axis.values.tolist() == list(priors)
-    for kind in ("first_order", "total"):
-        off = abs(found[kind] - exact[kind])
-        assert (off <= found[f"{kind}_interval"] + 1e-9).all(), off.to_series()
-
-
-def test_every_continuous_axis_and_every_prior_is_compared():
-    compared = {name for metric in sweeps.ASKED for name in sweeps.felt(metric)}
-    assert compared >= {"batch", "context", "hit_rate", "dedup_exponent", *sa.known()}
 
 
 def test_distances_of_pawn_are_those_of_salib():

@@ -1,4 +1,4 @@
-"""Priors, draws, bands, conclusions and break-even maps do what they say."""
+"""Priors, draws, bands and conclusions do what they say."""
 
 import itertools
 import re
@@ -9,10 +9,7 @@ import xarray as xr
 
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
-from prophet_xr.catalogue import specs
-from prophet_xr.studies.sensitivity import assumptions, sweeps, wording
-from prophet_xr.studies.sensitivity.headlines import conclusions, judged
-from prophet_xr.studies.validation import engine_logs, offloading
+from prophet_xr.uncertainty import robustness
 
 # --- Priors and draws ------------------------------------------------------------------------
 
@@ -55,19 +52,6 @@ def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
     assert px.sweep(drawn, ["step_time"]).step_time.notnull().all()
 
 
-def test_the_locality_of_models_has_the_correlation_of_its_ranks():
-    every = specs.read("model")
-    measured = every.isel(model=(every.reuse_strength_status == "measured").values)
-    ranks = [
-        [int((v < values).sum()) for v in values]
-        for values in (measured[name].values for name in assumptions.LOCALITY)
-    ]
-    count = len(ranks[0])
-    steps = sum((one - other) ** 2 for one, other in zip(*ranks, strict=True))
-    spearman = 1 - 6 * steps / (count * (count**2 - 1))
-    assert assumptions.locality() == pytest.approx(2 * np.sin(np.pi / 6 * spearman), rel=1e-12)
-
-
 def test_draws_of_a_count_are_whole_unless_they_are_meant_to_be_continuous(cell):
     whole = px.draws(cell, {"batch": sa.prior("empirical", 1, 2, 8)}, 16)
     assert set(whole.batch.values) == {1, 2, 8}
@@ -82,22 +66,6 @@ def test_draws_of_a_count_are_whole_unless_they_are_meant_to_be_continuous(cell)
     smooth = px.draws(cell, {"batch": sa.prior("uniform", 1, 16, continuous=True)}, 16)
     assert (smooth.batch % 1 > 0).any()
     assert np.unique(px.sweep(smooth, ["step_time"]).step_time).size > 15
-
-
-def test_empirical_priors_are_what_was_measured():
-    every, priors = specs.read("model"), sa.known()
-    measured = every.isel(model=(every.reuse_strength_status == "measured").values)
-    logged, fetched = engine_logs.memory(), offloading.fetched()
-    want = {
-        "reuse_strength": measured.reuse_strength.values,
-        "reuse_exponent": measured.reuse_exponent.values,
-        "expert_parameters": (1 / logged.weights_ratio.dropna()).round(4),
-        "kv_full": engine_logs.pools().ratio.dropna().round(4),
-        "host_link_rate": fetched.ratio[fetched.kind == "bulk"].round(4),
-    }
-    assert set(want) == {name for name, own in priors.items() if own.kind == "empirical"}
-    for name, values in want.items():
-        np.testing.assert_allclose(sorted(values), priors[name].numbers, err_msg=name)
 
 
 def test_the_cut_of_a_prior_keeps_what_is_inside():
@@ -224,16 +192,16 @@ def test_robustness_by_hand():
     found = sa.robustness(holds, base)
     assert found.share == pytest.approx(2 / 3)
     assert found.share_by_a.values.tolist() == [1, 1, 0]
-    assert found.verdict == wording.DEPENDS
+    assert found.verdict == robustness.DEPENDS
     assert found.total.values.tolist() == pytest.approx([1, 0])
     assert found.nearest.values.tolist() == ["4.0", ""]
-    assert sa.robustness(holds, base, {"a": 4.0}).verdict == wording.WRONG
-    assert sa.robustness(holds, base, {"a": 1.0}).verdict == wording.TRUE_PART
+    assert sa.robustness(holds, base, {"a": 4.0}).verdict == robustness.WRONG
+    assert sa.robustness(holds, base, {"a": 1.0}).verdict == robustness.TRUE_PART
     found = sa.robustness((a >= 1) & (b.b == "y"), base)
     assert found.nearest.values.tolist() == ["1.0", "y"]
     assert not found.at_base
     everywhere = sa.robustness(xr.ones_like(holds), base)
-    assert everywhere.verdict == wording.SOLID
+    assert everywhere.verdict == robustness.SOLID
     assert everywhere.nearest.values.tolist() == ["", ""]
     assert everywhere.total.isnull().all()
     single = sa.robustness(holds.isel(b=[0]), base)
@@ -250,7 +218,7 @@ def test_robustness_by_hand():
         ([1.0, 0.0], {}, None, "base lacks 'a'"),
         ([1.0, 0.0], {"a": 0, "c": 1}, None, "base names 'c', no dimension"),
         ([1.0, 0.0], {"a": 0}, {"a": 7}, "truth: a=7 is not in the space"),
-        ([1.0, 2.0], {"a": 0}, None, "values beside 0 and 1"),
+        ([1.0, 2.0], {"a": 0}, None, "values other than 0 and 1"),
         ([np.nan, np.nan], {"a": 0}, None, "no cell of the space has an answer"),
         (["x", "y"], {"a": 0}, None, "expected numbers or flags"),
     ],
@@ -290,75 +258,3 @@ def test_a_ranking_counts_what_has_no_number_last():
     for of, base, message in (("b", {"a": 0}, "'b' is no dim"), ("model", {}, "base lacks 'a'")):
         with pytest.raises(px.InputError, match=message):
             sa.ranking(scores, of, base)
-
-
-def test_the_headlines_hold_as_the_claims_say(cubes):
-    found = judged(cubes).set_index("conclusion")
-    assert set(found.verdict) <= set(wording.VERDICTS)
-    assert found.loc["DeepSeek-MoE-16B extends most"].at_base
-    assert found.loc["64 experts is optimal"].at_base
-    assert found.loc["64 experts is optimal"].verdict == wording.DEPENDS
-    assert found.loc["64 experts free 87.5% or more at batch 1"].verdict == wording.SOLID
-    assert found.loc["8 to 16 experts free nothing from batch 8 on"].depends_on == "routing"
-    assert not found.loc["Small models extend 1.5 to 2.2x"].at_base
-    assert not found.loc["Prophet beats fetching by 40x"].at_base
-    for own in conclusions(cubes):
-        assert own.holds.dtype.kind in "bf"
-
-
-def test_the_base_of_the_space_is_the_study(cubes):
-    cube = cubes["assumptions"]
-    cell = {n: v for n, v in sweeps.BASE.items() if n in cube.kv_extension.dims}
-    base = cube.kv_extension.sel(cell).fillna(0.0)
-    published = cubes["published"].kv_extension.sel(policy="prophet").transpose(*base.dims)
-    np.testing.assert_allclose(base, published, rtol=1e-12)
-    truth = cube.kv_extension.sel({**cell, "step": "bare"})
-    verified = cubes["verified"].kv_extension.sel(policy="prophet").transpose(*truth.dims)
-    np.testing.assert_allclose(truth, verified, rtol=1e-12)
-
-
-# --- Break-even ------------------------------------------------------------------------------
-
-
-def test_the_batch_of_little_savings_follows_the_power_law():
-    found = sa.batch_of_little_savings()
-    one = found.sel(model="switch-base-128", routing="power", dedup_exponent=0.932)
-    assert one.batch.item() == pytest.approx((0.9 * 128) ** (1 / 0.932), rel=0.01)
-    assert one.side == wording.CROSSES
-    own = sa.batch_of_little_savings(0.5, model="mixtral-8x7b", routing="power", dedup_exponent=1.0)
-    assert own.batch.item() == pytest.approx(2, rel=0.01)
-
-
-def test_the_exponent_of_no_fit_is_where_the_budget_ends():
-    found = sa.exponent_of_no_fit()
-    at = np.argwhere(found.side.transpose("model", "gpu", "batch").values == 0)[0]
-    cell = found.transpose("model", "gpu", "batch").isel(model=at[0], gpu=at[1], batch=at[2])
-    edge = cell.dedup_exponent.item()
-    data = px.inputs(
-        model=cell.model.item(),
-        gpu=cell.gpu.item(),
-        batch=cell.batch.item(),
-        policy="prophet",
-        dedup_exponent=[edge - 0.01, edge + 0.01],
-    )
-    assert px.sweep(data, ["fits"]).fits.values.tolist() == [True, False]
-    assert set(np.unique(found.side)) == {0, 1, 2}
-
-
-def test_the_hit_rate_of_the_target_meets_it():
-    found = sa.hit_rate_of_target().sel(model="olmoe-1b-7b", kept=0.9)
-    low = found.sel(host_link_rate=24.8e9)
-    data = px.inputs(
-        model="olmoe-1b-7b",
-        gpu="A100-80GB",
-        batch=1,
-        context=4096,
-        policy="prophet",
-        routing="zipf",
-        staging=0.9 * 56,
-        host_link_rate=24.8e9,
-        hit_rate=low.hit_rate.item(),
-    )
-    assert px.sweep(data, ["slowdown"]).slowdown.item() == pytest.approx(1.25, abs=0.02)
-    assert found.side.sel(host_link_rate=10e9) == wording.ABOVE
-    assert found.side.sel(host_link_rate=800e9) == wording.BELOW

@@ -36,8 +36,8 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
             raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
         if QUANTITIES[name].whole and not (prior.whole or prior.continuous):
             raise InputError(
-                f"prior of {name} is {prior.kind} {prior.numbers}, but {name} is counted; expected an "
-                f"empirical one of whole numbers, or continuous=True"
+                f"prior of {name} is {prior.kind} {prior.numbers}, but {name} is counted; expected "
+                f"an empirical one of whole numbers, or continuous=True"
             )
         low, high = prior.support
         if prior.factor:
