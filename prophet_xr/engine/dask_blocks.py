@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.engine.limits import Limits, using
-from prophet_xr.engine.nests import Dims, dim_order, dims_of_quantities
+from prophet_xr.engine.nests import Dims
 from prophet_xr.engine.partition import part_lengths, slices
 from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
 
@@ -26,6 +26,7 @@ Sweep = Callable[..., xr.Dataset]
 
 def lazy_cube(
     data: xr.Dataset,
+    dims_of: Mapping[str, Dims],
     chunks: Mapping[Hashable, tuple[int, ...]],
     wanted: Iterable[str],
     dtype: str,
@@ -40,7 +41,6 @@ def lazy_cube(
     """
     wanted = list(wanted)
     chunks_of = {str(d): lengths for d, lengths in chunks.items()}
-    dims_of = dims_of_quantities(data, needed(wanted), dim_order(data))
     sizes = {str(d): n for d, n in data.sizes.items()}
     block_lengths = part_lengths(
         sizes, [dims_of[n] for n in wanted], {POLICY, *chunks_of}, limits.lazy_block_memory
@@ -85,7 +85,7 @@ def _arrays(
     places = list(product(*(range(len(cuts[d])) for d in dims)))
     for place in places:
         part = inputs.isel({d: cuts[d][i] for d, i in zip(dims, place, strict=True)})
-        tasks[block, *place] = (block_metrics, sweep, part, names, dtype, limits)
+        tasks[block, *place] = (block_metrics, sweep, part, names, dims, dtype, limits)
     chunks = [[c.stop - c.start for c in cuts[d]] for d in dims]
     arrays = {}
     for at, name in enumerate(names):
@@ -100,9 +100,9 @@ def _arrays(
 
 
 def block_metrics(
-    sweep: Sweep, part: xr.Dataset, names: list[str], dtype: str, limits: Limits
+    sweep: Sweep, part: xr.Dataset, names: list[str], dims: Dims, dtype: str, limits: Limits
 ) -> list[np.ndarray]:
     """Metrics of one block, under the limits of who made the cube: a worker has none of its own."""
     with using(limits):
         cube = sweep(part, names, dtype=dtype)
-    return [cube[n].values for n in names]
+    return [cube[n].transpose(*dims).values for n in names]

@@ -7,7 +7,8 @@ import pytest
 import toy_nests
 import xarray as xr
 
-from prophet_xr import grid
+from prophet_xr import grid, kernels
+from prophet_xr.engine import codegen
 from prophet_xr.engine.codegen import source
 from prophet_xr.registry import Quantity
 
@@ -88,3 +89,19 @@ def test_a_nest_that_reduces_stores_nothing():
     assert "keep_extremes_and_positions(room" in source(
         toy_nests.reducing(("batch",), ("batch",), with_positions=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("formula", "simple"),
+    [
+        (kernels.early_traffic, True),  # arithmetic alone
+        (kernels.in_time, True),  # with a helper that only compares
+        (kernels.tensor_share, True),
+        (kernels.page_tokens, False),  # math.ceil
+        (kernels.windowed_share, False),  # in its helper
+        (kernels.zipf_scale, False),  # loops in its helper
+        (kernels.effective_batch, False),  # a power
+    ],
+)
+def test_a_formula_joins_the_loop_of_others_if_its_helpers_may(formula, simple):
+    assert codegen._simple(formula) is simple

@@ -1,6 +1,9 @@
 """A nest on arrays: the same numbers compiled or interpreted, by hand; no wrong array gets in."""
 
 import itertools
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -167,3 +170,48 @@ def test_edges_cut_a_range_into_even_shares(count, shares):
     lengths = np.diff(edges)
     assert (edges[0], edges[-1], len(lengths)) == (0, count, min(count, shares))
     assert lengths.max() - lengths.min() <= 1
+
+
+# --- Forks -----------------------------------------------------------------------------------
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, prophet_xr as px
+from prophet_xr.engine import run
+from prophet_xr.engine.limits import Limits, using
+from prophet_xr.serving.preset_loads import preset
+run.cores = lambda: 3
+limits = Limits(
+    interpreted_in_all=0, interpreted_below=0,  # so that every nest is compiled, in threads
+    threaded_above=1, row_cells=2, accumulated_row_cells=2,
+)
+chosen = {"model": ["mixtral-8x7b", "olmoe-1b-7b"], "gpu": ["H200", "B200"], "batch": [1, 2]}
+data = px.inputs(**chosen, hit_rate=[0.5, 0.9])
+served = px.inputs(model="olmoe-1b-7b", gpu="H200", runtime="vllm", context=4096, routing="zipf")
+jobs = {
+    "sweep": lambda: px.sweep(data, "step_time"),
+    "summarize": lambda: px.summarize(data, "step_time", "batch"),
+    "lazy": lambda: px.sweep(data.chunk(batch=1), "step_time").compute(),
+    "netcdf": lambda: px.sweep_to(
+        data, sys.argv[1] + multiprocessing.current_process().name + ".nc", ["step_time"]),
+    "simulate": lambda: px.simulate(served, preset("azure-conv", 20), time_bins=4),
+}
+with using(limits):
+    for job in jobs.values():
+        job()
+    for name, job in jobs.items():
+        child = multiprocessing.get_context("fork").Process(target=job)
+        child.start()
+        child.join(30)
+        child.kill()
+        print(name, child.exitcode)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_child_of_a_process_that_has_swept_sweeps_too(tmp_path):
+    # Python 3.12 warns of every fork of a process with threads
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, f"{tmp_path}/"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=570, check=False)
+    names = ["sweep", "summarize", "lazy", "netcdf", "simulate"]
+    assert run.stdout.split("\n")[:-1] == [f"{name} 0" for name in names], run.stderr
