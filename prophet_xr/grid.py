@@ -18,9 +18,8 @@ from prophet_xr.catalogue.policies import (
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import CONTINUOUS, check, unique
 from prophet_xr.engine import dask_blocks
-from prophet_xr.engine.evaluate import evaluate
+from prophet_xr.engine.evaluate import evaluate, wanted_dims
 from prophet_xr.engine.limits import in_force
-from prophet_xr.engine.nests import dim_order, dims_of_quantities
 from prophet_xr.engine.output_arrays import real_dtype
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import (
@@ -309,9 +308,8 @@ def sweep(
 def _lazy(data: xr.Dataset, wanted: list[str], dtype: str) -> xr.Dataset:
     """Sweep block by block, when somebody asks for a block."""
     known = data.compute()
-    need = needed(wanted)
-    complete(known, need)
-    dims_of = dims_of_quantities(by_policy(known), need, dim_order(known))
+    complete(known, needed(wanted))
+    dims_of = wanted_dims(by_policy(known), wanted)
     cube = dask_blocks.lazy_cube(known, dims_of, data.chunksizes, wanted, dtype, sweep, in_force())
     return cube.assign_attrs(provenance())
 

@@ -85,7 +85,7 @@ def _arrays(
     places = list(product(*(range(len(cuts[d])) for d in dims)))
     for place in places:
         part = inputs.isel({d: cuts[d][i] for d, i in zip(dims, place, strict=True)})
-        tasks[block, *place] = (block_metrics, sweep, part, names, dtype, limits)
+        tasks[block, *place] = (block_metrics, sweep, part, names, dims, dtype, limits)
     chunks = [[c.stop - c.start for c in cuts[d]] for d in dims]
     arrays = {}
     for at, name in enumerate(names):
@@ -100,9 +100,9 @@ def _arrays(
 
 
 def block_metrics(
-    sweep: Sweep, part: xr.Dataset, names: list[str], dtype: str, limits: Limits
+    sweep: Sweep, part: xr.Dataset, names: list[str], dims: Dims, dtype: str, limits: Limits
 ) -> list[np.ndarray]:
     """Metrics of one block, under the limits of who made the cube: a worker has none of its own."""
     with using(limits):
         cube = sweep(part, names, dtype=dtype)
-    return [cube[n].values for n in names]
+    return [cube[n].transpose(*dims).values for n in names]

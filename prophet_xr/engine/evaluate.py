@@ -61,6 +61,13 @@ def prepared(
     )
 
 
+def wanted_dims(data: xr.Dataset, wanted: Iterable[str]) -> dict[str, Dims]:
+    """Dims of metrics, without computing them."""
+    names = list(wanted)
+    dims_of = dims_of_quantities(data, needed(names), dim_order(data))
+    return {n: dims_of[n] for n in names}
+
+
 def _inputs(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarray]:
     """Inputs among ``dims_of`` as C-contiguous float64, on those dims."""
     arrays: dict[str, np.ndarray] = {}

@@ -172,6 +172,8 @@ def test_edges_cut_a_range_into_even_shares(count, shares):
     assert lengths.max() - lengths.min() <= 1
 
 
+# --- Forks -----------------------------------------------------------------------------------
+
 FORKED = """
 import multiprocessing, sys
 import numpy as np, prophet_xr as px
@@ -179,8 +181,10 @@ from prophet_xr.engine import run
 from prophet_xr.engine.limits import Limits, using
 from prophet_xr.serving.preset_loads import preset
 run.cores = lambda: 3
-few = {"row_cells": 2, "accumulated_row_cells": 2}  # so that every nest is compiled, in threads
-limits = Limits(interpreted_in_all=0, interpreted_below=0, threaded_above=1, **few)
+limits = Limits(
+    interpreted_in_all=0, interpreted_below=0,  # so that every nest is compiled, in threads
+    threaded_above=1, row_cells=2, accumulated_row_cells=2,
+)
 chosen = {"model": ["mixtral-8x7b", "olmoe-1b-7b"], "gpu": ["H200", "B200"], "batch": [1, 2]}
 data = px.inputs(**chosen, hit_rate=[0.5, 0.9])
 served = px.inputs(model="olmoe-1b-7b", gpu="H200", runtime="vllm", context=4096, routing="zipf")
@@ -192,17 +196,15 @@ jobs = {
         data, sys.argv[1] + multiprocessing.current_process().name + ".nc", ["step_time"]),
     "simulate": lambda: px.simulate(served, preset("azure-conv", 20), time_bins=4),
 }
-def limited(job):
-    with using(limits):
+with using(limits):
+    for job in jobs.values():
         job()
-for job in jobs.values():
-    limited(job)
-for name, job in jobs.items():
-    child = multiprocessing.get_context("fork").Process(target=limited, args=(job,))
-    child.start()
-    child.join(30)
-    child.kill()
-    print(name, child.exitcode)
+    for name, job in jobs.items():
+        child = multiprocessing.get_context("fork").Process(target=job)
+        child.start()
+        child.join(30)
+        child.kill()
+        print(name, child.exitcode)
 """
 
 
