@@ -11,7 +11,7 @@ from formulas import value
 from prophet_xr import grid
 from prophet_xr.catalogue import specs
 
-MODELS = json.loads((Path(__file__).parent / "models_reference.json").read_text())
+MODELS = json.loads((Path(__file__).parents[1] / "models_reference.json").read_text())
 PARTS = {
     "shared_parameters": "shared_experts",
     "router_parameters": "router",
