@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,12 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import prophet_xr as px
-from prophet_xr.engine import memory as scratch
-from prophet_xr.engine import nests, run
+from prophet_xr.engine import nests
+from prophet_xr.engine.limits import Limits, in_force, using
 from prophet_xr.errors import InputError
 from prophet_xr.queries import extremes, pareto, pareto_compiled
 from prophet_xr.queries.quantiles import Histogram, exact
-from prophet_xr.streaming import slabs
 
 METRICS = ["kv_extension", "max_context", "unique_experts", "step_time"]
 COMPILED = ["kv_extension", "unique_experts"]  # to compile more takes long
@@ -39,16 +39,17 @@ def cube(random_inputs):
     return px.sweep(random_inputs, [*METRICS, "fits"])
 
 
-@pytest.fixture(params=[scratch.LIMIT, 3_000], ids=["whole", "slabs"])
-def memory(request, monkeypatch):
-    monkeypatch.setattr(scratch, "LIMIT", request.param)
+@pytest.fixture(params=[Limits().kept_memory, 3_000], ids=["whole", "slabs"])
+def memory(request):
+    with using(Limits(kept_memory=request.param)):
+        yield
 
 
 def expected(cube, name, over, where=""):
     """The metric in float64 with the dims to reduce stacked into one, in the order of the cube."""
     values = cube[name].astype(float)
     values = values.where(cube[where]) if where else values
-    order = [d for d in nests.layout(cube) if d in values.dims]
+    order = [d for d in nests.dim_order(cube) if d in values.dims]
     inside = [d for d in ("policy", *order) if d in over and d in order]
     inside = list(dict.fromkeys(inside))
     kept = [d for d in order if d not in over]
@@ -89,28 +90,25 @@ def equal(data, cube, over, where, names=METRICS):
 
 @pytest.mark.parametrize("over", OVER.values(), ids=OVER)
 @pytest.mark.parametrize("where", ["", "fits"])
-def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, memory, monkeypatch):
-    monkeypatch.setattr(run, "WALK_ALL", 10**9)
-    equal(random_inputs, cube, over, where)
+def test_statistics_equal_those_of_the_cube(random_inputs, cube, over, where, memory):
+    with using(replace(in_force(), interpreted_in_all=10**9)):
+        equal(random_inputs, cube, over, where)
 
 
 @pytest.mark.parametrize(
-    ("over", "row"), [(["model"], 6), (["policy", "context", "hit_rate"], nests.FOLDED_ROW)]
+    ("over", "row"),
+    [(["model"], 6), (["policy", "context", "hit_rate"], Limits().accumulated_row_cells)],
 )
-def test_compiled_statistics_equal_those_of_the_cube(
-    random_inputs, cube, over, row, pieces, monkeypatch
-):
-    monkeypatch.setattr(slabs, "LONG", 2)
+def test_compiled_statistics_equal_those_of_the_cube(random_inputs, cube, over, row, pieces):
     first = {"runtime": 0, "dedup_exponent": 0, "gpu": 0}
-    with pieces(row=row):
+    with pieces(row=row, row_upon_row_cells=2):
         equal(random_inputs.isel(first), cube.isel(first), over, "fits", COMPILED)
 
 
 @pytest.mark.parametrize("over", [["batch", "dedup_exponent"], ["model", "gpu"]])
-def test_statistics_on_long_axes_equal_those_of_the_cube(long_axes, over, pieces, monkeypatch):
-    monkeypatch.setattr(slabs, "LONG", 2)  # of the second the long axis is kept, row upon row
+def test_statistics_on_long_axes_equal_those_of_the_cube(long_axes, over, pieces):
     cube = px.sweep(long_axes, COMPILED)
-    with pieces():
+    with pieces(row_upon_row_cells=2):  # of the second the long axis is kept, row upon row
         equal(long_axes, cube, over, "", COMPILED)
 
 

@@ -37,7 +37,6 @@ from prophet_xr.streaming.cube_on_disk import (
 )
 from prophet_xr.streaming.slabs import Slab, lengths
 
-SLAB = 96 * 2**20  # bytes that a slab takes in memory
 STORE = "cube.zarr"  # name of the store of finished slabs
 COMPRESSION = "compression"  # attribute of a cube
 
@@ -78,7 +77,7 @@ def sweep_to(
     """
     target = _target(path)
     level = None if compression is None else _level(compression)
-    cube = plan_cube(data, target, chosen(metrics, data), dtype, level, SLAB)
+    cube = plan_cube(data, target, chosen(metrics, data), dtype, level)
     if not target.exists():
         _write(cube, progress)
         return load(target)
@@ -126,7 +125,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         metrics = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         dtypes = {str(old[n].dtype) for n in metrics if QUANTITIES[n].dtype == "float64"}
         dtype = dtypes.pop() if dtypes else "float64"
-        cube = plan_cube(data, target, metrics, dtype, level, SLAB)
+        cube = plan_cube(data, target, metrics, dtype, level)
         _check_chunks(cube)
         if old.attrs.get(DIGEST) != cube.digest:
             check_extends(cube, old)
@@ -188,7 +187,7 @@ def _disk_full_explained(cube: CubeOnDisk) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as problem:
         code = problem.errno if isinstance(problem, OSError) else None
-        full = shutil.disk_usage(cube.target.parent).free < SLAB
+        full = shutil.disk_usage(cube.target.parent).free < cube.plan.limits.disk_slab_memory
         if code not in (errno.ENOSPC, errno.EDQUOT) and not (full and code is None):
             raise
         size = np.dtype(cube.dtype).itemsize * sum(prod(cube.shape(m)) for m in cube.metrics) / 1e9

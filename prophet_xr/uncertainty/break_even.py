@@ -44,10 +44,10 @@ def break_even(
     (4.4, 'crosses')
     """
     target = door.between("target", target, -np.inf, np.inf)
-    found = solve(data, metric, target, along, where=where)
-    above = xr.where(found.above == found.cells, ABOVE, BELOW)
-    side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
+    solved = solve(data, metric, target, along, where=where)
+    above = xr.where(solved.above == solved.cells, ABOVE, BELOW)
+    side = xr.where(solved.crossings > 0, CROSSES, xr.where(solved.cells > 0, above, UNDEFINED))
     flags = {"long_name": f"Side of {metric} = {target:g}", "units": "1"}
     flags |= registry.flags(SIDES)
-    made = found[[along]].assign(side=side.assign_attrs(flags))
-    return made.assign_attrs(metric=metric, target=target)
+    result = solved[[along]].assign(side=side.assign_attrs(flags))
+    return result.assign_attrs(metric=metric, target=target)

@@ -68,7 +68,7 @@ def robustness(
     holds = door.cells(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    here = door.labelled(holds, base, "base")
+    base_cell = door.labelled(holds, base, "base")
     fixed = door.labelled(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
@@ -76,19 +76,21 @@ def robustness(
     if not flag.notnull().any():
         raise InputError("no cell of the space has an answer; expected one at least")
     share, true = float(flag.mean()), float(flag.sel(fixed).mean())
-    found = xr.Dataset({"share": share, "share_true": true, "missing": float(flag.isnull().mean())})
-    found["at_base"] = bool(flag.sel(here) == 1)
-    found["verdict"] = verdict(share, true)
+    result = xr.Dataset(
+        {"share": share, "share_true": true, "missing": float(flag.isnull().mean())}
+    )
+    result["at_base"] = bool(flag.sel(base_cell) == 1)
+    result["verdict"] = verdict(share, true)
     dims = list(map(str, holds.dims))
-    found["total"] = (ASSUMPTION, _indices(flag, dims))
-    change = nearest_change(flag, here)
-    found["nearest"] = (ASSUMPTION, [change.get(d, "") for d in dims])
+    result["total"] = (ASSUMPTION, _indices(flag, dims))
+    change = nearest_change(flag, base_cell)
+    result["nearest"] = (ASSUMPTION, [change.get(d, "") for d in dims])
     for dim in dims:
-        found[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
-    for name, values in found.data_vars.items():
+        result[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
+    for name, values in result.data_vars.items():
         titled = TITLES.get(str(name), f"{TITLES['share']}, by label")
         values.attrs = {"long_name": titled} | ({"units": "1"} if values.dtype.kind == "f" else {})
-    return found.assign_coords({ASSUMPTION: dims})
+    return result.assign_coords({ASSUMPTION: dims})
 
 
 def verdict(share: float, true: float) -> str:
@@ -102,12 +104,12 @@ def verdict(share: float, true: float) -> str:
 
 def _indices(flag: xr.DataArray, dims: list[str]) -> np.ndarray:
     """Total Sobol index of each assumption; 0 for one of a single label, NaN without variance."""
-    found = np.full(len(dims), np.nan)
+    indices = np.full(len(dims), np.nan)
     several = [d for d in dims if flag.sizes[d] > 1]
     if several and 0 < float(flag.mean()) < 1:
         total = sobol(flag.squeeze(), several, second_order=False).total
-        found = np.array([float(total.sel(axis=d)) if d in several else 0.0 for d in dims])
-    return found
+        indices = np.array([float(total.sel(axis=d)) if d in several else 0.0 for d in dims])
+    return indices
 
 
 def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, str]:
@@ -128,8 +130,8 @@ def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str,
         else:
             distance = distance + (axis != label)
     cost = (changes + distance / (1 + distance.max())).where(other)
-    at = cost.argmin(list(cost.dims))
-    labels = {str(d): holds[d].values[int(i)].item() for d, i in at.items()}
+    cheapest = cost.argmin(list(cost.dims))
+    labels = {str(d): holds[d].values[int(i)].item() for d, i in cheapest.items()}
     return {d: str(v) for d, v in labels.items() if v != base[d]}
 
 
@@ -173,8 +175,10 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
         for index in np.ndindex(tau.shape):
             tau[index], _ = kendalltau(at_base, filled.values[index])
     coords = {d: scores[d] for d in rest}
-    found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
-    return xr.Dataset({"tau": found, "first": first(scores, of, rest)})
+    stability = xr.DataArray(
+        tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"}
+    )
+    return xr.Dataset({"tau": stability, "first": first(scores, of, rest)})
 
 
 def first(scores: xr.DataArray, of: str, over: Collection[str]) -> xr.DataArray:
