@@ -13,7 +13,7 @@ def test_workers_leave_when_their_parent_is_killed():
         "import os, signal\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from prophet_xr.reporting.drawing_processes import leave_with_parent, start\n"
-        "pool = ProcessPoolExecutor(1, start(), leave_with_parent)\n"
+        "pool = ProcessPoolExecutor(1, start('prophet_xr.files'), leave_with_parent)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -13,7 +13,6 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from prophet_xr import store
 from prophet_xr.errors import InputError
 from prophet_xr.reporting import figure_style
 from prophet_xr.reporting.numbers import names
@@ -60,24 +59,6 @@ def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(name, verified, t
     text = (tmp_path / "a" / f"{name}.pdf").read_bytes()
     assert b"/FontFile2" in text or b"/CIDFontType2" in text
     assert b"/Type3" not in text
-
-
-def test_another_process_draws_the_same_bytes(verified, tmp_path, coarse):
-    name = "figure4_batch_context_tradeoff"
-    store.save(verified, tmp_path / "cube.nc")
-    code = (
-        "import sys, pathlib, xarray; from prophet_xr.reporting import figure_style; "
-        "figure_style.STYLE['savefig'] = {'dpi': 50}; "
-        "from prophet_xr.studies.kv_extension import figures; "
-        "folder = pathlib.Path(sys.argv[1]); cube = xarray.load_dataset(folder / 'cube.nc'); "
-        f"figure_style.save(figures.FIGURES[{name!r}](cube), folder / 'b', {name!r})"
-    )
-    seed = {**os.environ, "PYTHONHASHSEED": "1"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=seed)
-    figure_style.save(FIGURES[name](verified), tmp_path / "a", name)
-    for kind in ("pdf", "png"):
-        a, b = (tmp_path / folder / f"{name}.{kind}" for folder in "ab")
-        assert digest(a) == digest(b)
 
 
 @pytest.mark.parametrize("name", FIGURES)
