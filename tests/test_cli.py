@@ -166,7 +166,7 @@ def test_simulate_replays_a_trace(tmp_path):
         (("simulate", "--trace", "x.csv", "--seed", "1"), "--trace is a load itself"),
         (("simulate", "--trace", "x.csv", "--format", "x"), "trace x.csv is no file"),
         (("simulate", "--preset", "azure"), "preset 'azure' is unknown; nearest: azure-co"),
-        (("simulate", "--rate", "0", "--requests", "9"), "load is scaled by 0; expected"),
+        (("simulate", "--rate", "0", "--requests", "9"), "factor=0; expected a positive number"),
         (("simulate", "--plan", "tp1,tp2"), "inputs vary along plan; expected one plan"),
     ],
 )

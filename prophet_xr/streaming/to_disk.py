@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.catalogue.provenance import provenance
+from prophet_xr.checks import whole
 from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
 from prophet_xr.registry import POLICY, QUANTITIES
@@ -146,9 +147,7 @@ def _target(path: str | Path) -> Path:
 
 def _level(compression: object) -> int:
     """Level of compression, or InputError."""
-    if isinstance(compression, bool) or compression not in range(1, 10):
-        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
-    return int(compression)  # pyright: ignore[reportArgumentType]
+    return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
 
 
 def _check_chunks(cube: CubeOnDisk) -> None:

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
@@ -14,7 +14,7 @@ from prophet_xr.grid import chosen
 from prophet_xr.queries.arguments import dims_of, flag, listed
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
-from prophet_xr.uncertainty import door, sobol_slabs, sobol_sums
+from prophet_xr.uncertainty import sobol_slabs, sobol_sums
 
 DROP = "drop"
 REASONS = ("answered", "no_cell_counts", "no_variance")
@@ -70,7 +70,7 @@ def sobol(
     >>> bool(found.total.sel(axis="batch") > found.total.sel(axis="hit_rate"))
     True
     """
-    values = door.cells(values, "what sobol() analyses")
+    values = checks.array(values, "what sobol() analyses")
     axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
@@ -136,7 +136,7 @@ def sobol_sweep(
     return result
 
 
-# --- The door --------------------------------------------------------------------------------
+# --- Arguments -------------------------------------------------------------------------------
 
 
 def _one(metric: object, data: xr.Dataset) -> str:
@@ -164,7 +164,7 @@ def _scaled(
     data: xr.Dataset | xr.DataArray, axes: list[str], weights: Mapping[str, Sequence[float]] | None
 ) -> dict[str, np.ndarray]:
     """Weights of every axis, which sum to 1; those with labels are put in the axis's order."""
-    given = door.mapping("weights", weights or {})
+    given = checks.mapping("weights", weights or {})
     for name in given:
         if name not in axes:
             raise InputError(f"weights of {name!r}, which is not varied; {nearest(name, axes)}")
@@ -176,7 +176,7 @@ def _scaled(
         elif isinstance(axis_weights, xr.DataArray):
             if axis in axis_weights.coords and axis in data.coords:
                 axis_weights = axis_weights.reindex({axis: data[axis].values})
-        listed = np.array(door.numbers(f"weights of {axis}", axis_weights))
+        listed = np.array(checks.numbers(f"weights of {axis}", axis_weights))
         if listed.size != size or listed.min() < 0 or not listed.sum() > 0:
             raise InputError(
                 f"weights of {axis}={listed.tolist()}; expected {size} numbers, none below 0, not "
