@@ -56,7 +56,7 @@ def _group(node: netCDF4.Dataset | netCDF4.Group) -> xr.Dataset:
 def read_only(data: xr.Dataset) -> xr.Dataset:
     """Lock the arrays of rows that every later call is given."""
     for name in set(data.variables) - set(data.xindexes):  # what an index gives is a copy
-        data.variables[name].data.flags.writeable = False
+        data.variables[name].values.flags.writeable = False
     return data
 
 

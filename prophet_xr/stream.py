@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr.checks import whole
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 from prophet_xr.grid import chosen
@@ -128,9 +129,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
 
 
 def _level(compression: object) -> int:
-    if isinstance(compression, bool) or compression not in range(1, 10):
-        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
-    return int(compression)  # pyright: ignore[reportArgumentType]
+    return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
 
 
 def _complete(job: Job, target: Path) -> None:

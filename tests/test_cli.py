@@ -101,7 +101,7 @@ def test_specs_list_and_show():
         (("simulate", "--trace", "nowhere.csv"), "trace nowhere.csv is no file; expected one of"),
         (("simulate", "--trace", "x.csv", "--seed", "1"), "--trace is a load itself"),
         (("simulate", "--preset", "azure"), "preset 'azure' is unknown; nearest: azure-co"),
-        (("simulate", "--rate", "0", "--requests", "9"), "load is scaled by 0; expected"),
+        (("simulate", "--rate", "0", "--requests", "9"), "factor=0; expected a positive number"),
         (("simulate", "--plan", "tp1,tp2"), "inputs vary along plan; expected one plan"),
     ],
 )

@@ -3,8 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory
-from prophet_xr.errors import InputError, number
+from prophet_xr.checks import enough_memory, number
+from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
 from prophet_xr.queries.names import dims_of, flag, label, result, single
 from prophet_xr.registry import POLICY, QUANTITIES
@@ -70,7 +70,7 @@ def solve(
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected 'linear' or 'label'")
     words = f"a finite number in {QUANTITIES[name].units}"
-    number("target", target, -np.inf, np.inf, words)
+    target = number("target", target, expected=words)
     if method == "linear":
         _ordered(dim, values)
     plan = planned(data, [name], [dim], where)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr import tally
-from prophet_xr.checks import enough_memory
+from prophet_xr.checks import enough_memory, shares
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.fuse import Dims
 from prophet_xr.grid import chosen
@@ -76,10 +76,7 @@ def summarize(
     for stat in stats:
         if stat not in STATS:
             raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")
-    shares = np.asarray(quantiles)
-    numeric = shares.dtype.kind in "iuf" and shares.ndim == 1
-    if not numeric or not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(f"quantiles={quantiles!r}; expected a list of numbers from 0 to 1")
+    levels = shares("quantiles", quantiles)
     if "quantile" in stats and "quantile" in data.dims:
         raise InputError("'quantile' is a dim of the inputs; expected another name for it")
     flag(where)
@@ -91,8 +88,8 @@ def summarize(
             made |= _described(data, name, found, stats)
     if "quantile" in stats:
         plan = planned(data, wanted, over, where)
-        made |= _quantiles(plan, wanted, over, where, shares, POLICY in data.dims)
-        made["quantile"] = ("quantile", shares)
+        made |= _quantiles(plan, wanted, over, where, levels, POLICY in data.dims)
+        made["quantile"] = ("quantile", levels)
     return result(data, over, made)
 
 
@@ -200,7 +197,7 @@ def _quantiles(
     wanted: Iterable[str],
     over: Iterable[str],
     where: str,
-    shares: np.ndarray,
+    levels: np.ndarray,
     labelled: bool,
 ) -> dict[str, tuple]:
     """Variables of the quantiles of metrics."""
@@ -214,15 +211,15 @@ def _quantiles(
             rest = tuple(str(d) for d in cells.dims if d not in kept)
             if name not in made:
                 shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in kept]
-                enough_memory(8 * shares.size * prod(shape))
+                enough_memory(8 * levels.size * prod(shape))
                 attrs = _attrs(name, "quantile", tuple(d for d in rest if d not in drop))
-                values = np.full((shares.size, *shape), np.nan)
+                values = np.full((levels.size, *shape), np.nan)
                 made[f"{name}"] = (("quantile", *kept), values, attrs)
             table = cells.transpose(*kept, *rest).values
             table = table.reshape(*table.shape[: len(kept)], -1)
             at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
             if few:
-                made[name][1][:, *at] = exact(table, shares)
+                made[name][1][:, *at] = exact(table, levels)
                 continue
             if any(slab[d].start for d in plan.order if d not in (*cells.dims, POLICY)):
                 continue  # counted with the first slab of those dims
@@ -231,5 +228,5 @@ def _quantiles(
                 place = (name, *(i + s for i, s in zip(index, starts, strict=True)))
                 sketches.setdefault(place, Histogram()).add(table[index])
     for (name, *index), sketch in sketches.items():
-        made[name][1][:, *index] = sketch.quantiles(shares)
+        made[name][1][:, *index] = sketch.quantiles(levels)
     return {f"{name}_quantile": value for name, value in made.items()}

@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from prophet_xr.checks import number
 from prophet_xr.errors import InputError
 
+MOST = 1e9  # of a value that is drawn
 Quantile = Callable[[np.ndarray], np.ndarray]
 
 
 def fixed(value: float) -> Quantile:
     """Draw the same value every time."""
-    _bounded("fixed value", value, 0)
+    number("fixed value", value, 0, MOST)
     return lambda shares: np.full(np.shape(shares), float(value))
 
 
@@ -25,8 +27,8 @@ def lognormal(median: float, spread: float) -> Quantile:
     """
     from scipy.special import ndtri
 
-    _bounded("median of a lognormal", median, np.nextafter(0, 1))
-    _bounded("spread of a lognormal", spread, 0, 10)
+    number("median of a lognormal", median, np.nextafter(0, 1), MOST)
+    number("spread of a lognormal", spread, 0, 10)
     return lambda shares: median * np.exp(spread * ndtri(shares))
 
 
@@ -37,7 +39,7 @@ def gamma(cv: float) -> Quantile:
     """
     from scipy.special import gammaincinv
 
-    _bounded("CV of a gamma", cv, 0, 100)
+    number("CV of a gamma", cv, 0, 100)
     if cv == 0:
         return fixed(1.0)
     if cv == 1:
@@ -63,11 +65,6 @@ def quantiles(levels: Sequence[float], values: Sequence[float]) -> Quantile:
 def mean(levels: Sequence[float], values: Sequence[float]) -> float:
     """Mean of `quantiles`: the area under the line."""
     return float(np.trapezoid(values, levels))
-
-
-def _bounded(what: str, value: float, low: float, high: float = 1e9) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{what} is {value!r}; expected {low:g} to {high:g}")
 
 
 def _short(values: object) -> str:

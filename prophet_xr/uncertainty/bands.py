@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.quantiles import exact
 from prophet_xr.queries.summary import summarize
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW
 
 Names = str | Iterable[str]
@@ -61,7 +61,9 @@ def bands(
     """
     _drawn(drawn)
     if isinstance(drawn, xr.DataArray):
-        return _of_array(door.cells(drawn, "what bands() sums up"), door.shares(quantiles))
+        return _of_array(
+            checks.array(drawn, "what bands() sums up"), checks.shares("quantiles", quantiles)
+        )
     if metrics is None:
         raise InputError("metrics are missing; expected names, as the inputs hold none yet")
     names = [metrics] if isinstance(metrics, str) else list(metrics)

@@ -3,11 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.grid import Values, inputs
 from prophet_xr.offloading.regions import SHOWN, targets
 from prophet_xr.queries.crossing import solve
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.grids import BATCHES, EXPONENTS, LAWS
 from prophet_xr.uncertainty.words import ABOVE, BELOW, CROSSES, SIDES, UNDEFINED
 
@@ -46,7 +45,7 @@ def break_even(
     >>> round(found.batch.item(), 1), found.side.attrs["flag_meanings"].split()[found.side.item()]
     (4.4, 'crosses')
     """
-    target = door.between("target", target, -np.inf, np.inf)
+    target = checks.number("target", target)
     found = solve(data, metric, target, along, where=where)
     above = xr.where(found.above == found.cells, ABOVE, BELOW)
     side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
@@ -75,7 +74,7 @@ def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
     batches = np.unique(np.geomspace(1, 4096, 400).round())
     start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": CARD}
     data = inputs(**{"policy": "prophet", **start, **chosen})
-    left = door.between("left", left, 0, 1)
+    left = checks.number("left", left, 0, 1, ends=False)
     found = break_even(data, "expert_savings_fraction", left, "batch")
     return found.assign(n_experts=data.n_experts, top_k=data.top_k)
 
@@ -118,5 +117,7 @@ def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Data
         beside = (data.n_experts - data.top_k) * xr.DataArray(kept, dims="kept")
         data = data.drop_vars("staging").assign(staging=beside.variable)
         data = data.assign_coords(kept=("kept", kept, {"long_name": "Others kept", "units": "1"}))
-    slowest = targets().free if target is None else door.between("target", target, 0, np.inf)
+    slowest = (
+        targets().free if target is None else checks.number("target", target, 0, np.inf, ends=False)
+    )
     return break_even(data, "slowdown", slowest, "hit_rate")

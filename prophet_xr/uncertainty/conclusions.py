@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import xarray as xr
 
-from prophet_xr.errors import InputError
-from prophet_xr.uncertainty import door
+from prophet_xr import checks
+from prophet_xr.errors import InputError, nearest
 from prophet_xr.uncertainty.variance import sobol
 from prophet_xr.uncertainty.words import HANGS, IN_TRUTH, NEVER, ROBUST, SOLID, WRONG
 
@@ -59,11 +59,11 @@ def robustness(
     >>> round(found.share.item(), 2), found.verdict.item(), found.nearest.values.tolist()
     (0.67, 'hangs on an assumption', ['55'])
     """
-    holds = door.cells(holds, "what robustness() judges")
+    holds = checks.array(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    here = door.labelled(holds, base, "base")
-    fixed = door.labelled(holds, truth or {}, "truth")
+    here = checks.labelled(holds, base, "base")
+    fixed = checks.labelled(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
         raise InputError("holds has values beside 0 and 1; expected whether a conclusion holds")
@@ -151,13 +151,13 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     InputError
         For an unknown dim, or a base that names no cell of the space.
     """
-    scores = door.cells(scores, "what ranking() ranks")
+    scores = checks.array(scores, "what ranking() ranks")
     if of not in scores.dims:
-        raise InputError(f"{of!r} is no dimension of the scores; {door.near(of, scores.dims)}")
+        raise InputError(f"{of!r} is no dimension of the scores; {nearest(of, scores.dims)}")
     rest = [str(d) for d in scores.dims if d != of]
     for dim in set(rest) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    door.labelled(scores, base, "base")
+    checks.labelled(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
     tau = np.empty(filled.shape[:-1])

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.checks import CONTINUOUS, enough_memory
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.priors import Prior, Priors, known
 
 DRAW = "draw"
@@ -23,11 +23,11 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
     if priors is None:
         found = {n: own for n, own in known().items() if n not in data.dims}
     else:
-        found = door.mapping("priors", priors)
+        found = checks.mapping("priors", priors)
     if not found:
         raise InputError("priors={} is empty; expected one input at least")
     for name, own in found.items():
-        door.numeric("prior of", data, name)
+        checks.numeric("prior of", data, name)
         if not isinstance(own, Prior):
             raise InputError(f"prior of {name} is {own!r}; expected what `prior` makes")
         if name in data.dims:
@@ -112,14 +112,14 @@ def draws(
     from scipy import stats
 
     own = checked(data, priors)
-    count, seed = door.whole("count", count, 1), door.whole("seed", seed, 0)
+    count, seed = checks.whole("count", count, 1), checks.whole("seed", seed, 0)
     if DRAW in data.dims:
         raise InputError(f"the inputs have {data.sizes[DRAW]} draws already; expected none")
     enough_memory(32 * count * len(own))
     points = stats.qmc.Sobol(len(own), rng=np.random.default_rng(seed))
     shares = points.random_base2(int(np.ceil(np.log2(count))))[:count]
     if correlation:
-        root = _root(list(own), door.mapping("correlation", correlation))
+        root = _root(list(own), checks.mapping("correlation", correlation))
         inside = np.clip(shares, 1e-12, 1 - 1e-12)
         shares = stats.norm.cdf(stats.norm.ppf(inside) @ root.T)
     return place(data, own, shares)
@@ -136,7 +136,7 @@ def _root(names: Sequence[str], correlation: Mapping[tuple[str, str], float]) ->
             if name not in names:
                 raise InputError(f"{what}: {name!r} has no prior; {nearest(name, names)}")
         i, j = (names.index(name) for name in pair)
-        matrix[i, j] = matrix[j, i] = door.between(what, value, -1, 1)
+        matrix[i, j] = matrix[j, i] = checks.number(what, value, -1, 1, ends=False)
     try:
         return np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

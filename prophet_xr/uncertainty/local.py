@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 from prophet_xr.queries.names import listed
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 
 CASE = "case"
 STEP = 1e-3
@@ -66,8 +66,8 @@ def one_at_a_time(
 
 def _listed(given: Mapping[str, Iterable[float]] | None, what: str) -> list:
     """Numbers by input."""
-    pairs = door.mapping(what, given or {}).items()
-    return [(name, door.numbers(f"{what} of {name}", own)) for name, own in pairs]
+    pairs = checks.mapping(what, given or {}).items()
+    return [(name, checks.numbers(f"{what} of {name}", own)) for name, own in pairs]
 
 
 def elasticities(
@@ -98,7 +98,7 @@ def elasticities(
     """
     names = listed(inputs)
     unique("inputs", names)
-    step = door.between("step", step, 0, 1)
+    step = checks.number("step", step, 0, 1, ends=False)
     pairs = [_around(data, name, step) for name in names]
     cases = [(n, side) for n, pair in zip(names, pairs, strict=True) for side in pair]
     cube = sweep(_cased(data, cases), listed(metrics))
@@ -144,7 +144,7 @@ def _around(data: xr.Dataset, name: str, step: float) -> tuple[xr.DataArray, xr.
 
 
 def _known(data: xr.Dataset, name: str) -> None:
-    door.numeric("change of", data, name)
+    checks.numeric("change of", data, name)
     if CASE in data.dims:
         raise InputError("the inputs have the dimension 'case' already; expected none")
 

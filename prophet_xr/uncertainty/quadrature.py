@@ -5,9 +5,9 @@ from math import prod
 
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, needed
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import checked, replaced
 from prophet_xr.uncertainty.priors import Prior, Priors
 from prophet_xr.uncertainty.variance import sobol_sweep
@@ -62,7 +62,7 @@ def on_grid(
     'software_floor'
     """
     own = checked(data, priors)
-    count = _count(metric, own) if count is None else door.whole("count", count, 2)
+    count = _count(metric, own) if count is None else checks.whole("count", count, 2)
     dims = {name: f"{name}_factor" if p.factor else name for name, p in own.items()}
     weights = {}
     for name, p in own.items():

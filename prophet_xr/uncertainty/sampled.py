@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
 from prophet_xr.uncertainty.priors import Priors
 from prophet_xr.uncertainty.variance import REASONS
@@ -99,8 +98,8 @@ def estimate(
     """
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected one of {', '.join(METHODS)}")
-    count, seed = door.whole("count", count, LEAST), door.whole("seed", seed, 0)
-    confidence = door.between("confidence", confidence, 0, 1)
+    count, seed = checks.whole("count", count, LEAST), checks.whole("seed", seed, 0)
+    confidence = checks.number("confidence", confidence, 0, 1, ends=False)
     unique("inputs", names)
     if len(names) < 2:
         raise InputError(f"inputs {list(names)}; expected two or more to vary")

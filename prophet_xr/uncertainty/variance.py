@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.grid import chosen
@@ -14,7 +14,7 @@ from prophet_xr.provenance import provenance
 from prophet_xr.queries.names import dims_of, flag, listed
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.slabs import planned
-from prophet_xr.uncertainty import anova, cells, door
+from prophet_xr.uncertainty import anova, cells
 
 DROP = "drop"
 REASONS = ("answered", "no_cell_counts", "no_variance")
@@ -70,7 +70,7 @@ def sobol(
     >>> bool(found.total.sel(axis="batch") > found.total.sel(axis="hit_rate"))
     True
     """
-    values = door.cells(values, "what sobol() analyses")
+    values = checks.array(values, "what sobol() analyses")
     axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
@@ -136,7 +136,7 @@ def sobol_sweep(
     return result
 
 
-# --- The door --------------------------------------------------------------------------------
+# --- Arguments -------------------------------------------------------------------------------
 
 
 def _one(metric: object, data: xr.Dataset) -> str:
@@ -164,7 +164,7 @@ def _scaled(
     data: xr.Dataset | xr.DataArray, axes: list[str], weights: Mapping[str, Sequence[float]] | None
 ) -> dict[str, np.ndarray]:
     """Weights of every axis, which sum to 1; those with labels are put in the axis's order."""
-    given = door.mapping("weights", weights or {})
+    given = checks.mapping("weights", weights or {})
     for name in given:
         if name not in axes:
             raise InputError(f"weights of {name!r}, which is not varied; {nearest(name, axes)}")
@@ -173,7 +173,9 @@ def _scaled(
         size, own = data.sizes[axis], given.get(axis)
         if isinstance(own, xr.DataArray) and axis in own.coords and axis in data.coords:
             own = own.reindex({axis: data[axis].values})
-        listed = np.ones(size) if own is None else np.array(door.numbers(f"weights of {axis}", own))
+        listed = (
+            np.ones(size) if own is None else np.array(checks.numbers(f"weights of {axis}", own))
+        )
         if listed.size != size or listed.min() < 0 or not listed.sum() > 0:
             raise InputError(
                 f"weights of {axis}={listed.tolist()}; expected {size} numbers, none below 0, not "
