@@ -14,6 +14,7 @@ from prophet_xr.registry import QUANTITIES, Quantity
 
 FINITE = float(np.finfo(np.float64).max)
 FEW = 4096  # numbers; more are not worth a copy
+CONTINUOUS = "continuous"  # attribute of a count that is meant to lie between whole numbers
 ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
 
 
@@ -47,6 +48,7 @@ def check(data: xr.Dataset, names: Sequence[str]) -> None:
     inside = _inside(names, arrays)
     if not inside.all():
         raise InputError(_out_of_bounds(data, QUANTITIES[names[int(inside.argmin())]]))
+    _counts(data, names)
     if "keep_slots" in names and "n_experts" in names and variables["keep_slots"].values.any():
         _slots(variables["cache_slots"], variables["n_experts"])
     if "top_k" in names and "n_experts" in names:
@@ -83,17 +85,35 @@ def _bounds(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 def _out_of_bounds(data: xr.Dataset, q: Quantity) -> str:
     """Word the first number that is out of bounds, and where it is."""
-    variable, (low, high) = data.variables[q.name], q.bounds
-    good = (variable.values >= low) & (variable.values <= min(high, FINITE))
-    index = np.argwhere(~good)[0]
-    got = variable.values[tuple(index)]
+    values, (low, high) = data.variables[q.name].values, q.bounds
+    good = (values >= low) & (values <= min(high, FINITE))
+    first = _first(data, q.name, ~good)
+    return f"{first} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
+
+
+def _counts(data: xr.Dataset, names: Sequence[str]) -> None:
+    """Refuse a fraction of what is counted, unless it is marked as meant."""
+    for q in (QUANTITIES[name] for name in names if QUANTITIES[name].whole):
+        variable = data.variables[q.name]
+        if variable.dtype.kind != "f" or CONTINUOUS in variable.attrs:
+            continue
+        fraction = variable.values != np.floor(variable.values)
+        if fraction.any():
+            first = _first(data, q.name, fraction)
+            raise InputError(f"{first}; expected a whole number ({q.long_name}, {q.units})")
+
+
+def _first(data: xr.Dataset, name: str, wrong: np.ndarray) -> str:
+    """Word the first number that is wrong, and where it is."""
+    variable, index = data.variables[name], np.argwhere(wrong)[0]
+    got = float(variable.values[tuple(index)])
     at = [
         f"{d}={data[d].values.tolist()[i]!r}" if d in data.coords else f"{d}[{i}]"
         for d, i in zip(variable.dims, index, strict=True)
-        if d != q.name
+        if d != name
     ]
-    where = f" at {', '.join(at)}" if at else ""
-    return f"{q.name}={got:g}{where} is outside [{low:g}, {high:g}] ({q.long_name}, {q.units})"
+    text = f"{got:g}" if float(f"{got:g}") == got else repr(got)
+    return f"{name}={text}{' at ' if at else ''}{', '.join(at)}"
 
 
 def enough_memory(size: int) -> None:

@@ -3,21 +3,26 @@
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from prophet_xr.errors import InputError, SpecError
+from prophet_xr.reporting.study import Study
+from prophet_xr.studies import STUDIES
 
-OUT = click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder to write to.",
-)
+
+def out_option(default: str) -> Callable[[Callable], Callable]:
+    """Give a command the option --out: the folder that it writes to."""
+    kind = click.Path(file_okay=False, path_type=Path)
+    return click.option(
+        "--out", type=kind, default=Path(default), show_default=True, help="Folder to write to."
+    )
+
+
+OUT = out_option("outputs")
 LABELS = ("model", "gpu", "policy", "precision", "kv_precision", "runtime", "routing", "plan")
 NUMBERS = ("batch", "context", "hit_rate", "dedup_exponent")
 
@@ -102,33 +107,6 @@ def cli() -> None:
     """What Mixture-of-Experts language models cost in GPU memory and time."""
 
 
-def _with_bar(job: Callable[[Path, Callable[[str, int], None]], None], out: Path) -> None:
-    """Run a job that writes files, with a bar on stderr."""
-    from tqdm import tqdm
-
-    with tqdm(desc="sweeping", unit="file", file=sys.stderr) as bar:
-
-        def tell(title: str, left: int) -> None:
-            bar.total = max(bar.total or 0, left)
-            bar.n = bar.total - left
-            bar.set_description(title)
-
-        job(out, tell)
-
-
-@cli.command()
-@OUT
-def study(out: Path) -> None:
-    """Regenerate the published study, under its own constants and the true architectures."""
-    from prophet_xr.reporting import drawing_processes
-
-    drawing_processes.start()  # before our own imports, so that both import at once
-    from prophet_xr.studies.kv_extension import study as main_job
-
-    _with_bar(main_job.run, out)
-    click.echo(f"wrote {out}/; start with {out}/PROPHET_KV_EXTENSION_COMPREHENSIVE_REPORT.md")
-
-
 @cli.command()
 @STUDY
 @axes(*LABELS, *NUMBERS)
@@ -171,117 +149,80 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
     click.echo(fit_answer.answer(study, chosen))
 
 
+# --- Studies -------------------------------------------------------------------------------
+
+KINDS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "path": {"type": click.Path(path_type=Path)},
+    "count": {"type": int},
+    "numbers": {"metavar": "V[,V...]"},
+}  # how an option of a study is read
+
+
+def _command(study: Study) -> click.Command:
+    """Make the command of a study: it runs the study, and says where to begin to read."""
+
+    def command(out: Path, others: tuple[str, ...] = (), **given: Any) -> None:
+        options = {o.name: given.pop(o.name) for o in study.options}
+        for option in study.options:
+            if option.kind == "numbers":
+                options[option.name] = _numbers(options[option.name])
+        if study.axes:
+            options["axes"] = _chosen(given, others)
+        page = _run(study, out, options)
+        click.echo(f"wrote {page.parent}/; start with {page}")
+
+    for option in reversed(study.options):
+        command = click.option(f"--{option.name}", help=option.help, **KINDS[option.kind])(command)
+    if study.axes:
+        command = axes(*study.axes)(command)
+    return click.command(study.command, help=study.about)(out_option(study.out)(command))
+
+
+def _numbers(text: str | None) -> list[float]:
+    return [_value(part) for part in (text or "").split(",") if part.strip()]
+
+
+def _run(study: Study, out: Path, options: Mapping[str, Any]) -> Path:
+    """Run a study with a bar on stderr over the files that are left."""
+    if study.draws_apart:
+        from prophet_xr.reporting import drawing_processes
+
+        drawing_processes.start(f"{study.package}.figures")  # before our own imports: both at once
+    from tqdm import tqdm
+
+    from prophet_xr.reporting.run_study import run
+
+    with tqdm(desc="sweeping", unit="file", file=sys.stderr) as bar:
+
+        def tell(title: str, left: int) -> None:
+            bar.total = max(bar.total or 0, left)
+            bar.n = bar.total - left
+            bar.set_description(title)
+
+        return run(study, STUDIES, out, tell, **options)
+
+
+for _study in STUDIES.values():
+    cli.add_command(_command(_study))
+
+
 @cli.command()
 @OUT
 def claims(out: Path) -> None:
     """Judge every published claim; write OUT/claims.csv and OUT/claims.md."""
-    from prophet_xr.studies.kv_extension import claim_verdicts as judged
+    from prophet_xr.files import write
+    from prophet_xr.reporting.run_study import results_of
     from prophet_xr.studies.kv_extension import report
-    from prophet_xr.studies.kv_extension import study as main_job
 
-    frame = judged.judge(main_job.cubes())
-    main_job.write_claims(frame, out)
-    click.echo(report.verdicts(frame))
+    judged = results_of(STUDIES["study"], STUDIES, ["claims"])["claims"]
+    write(out / "claims.csv", report.claims_csv(judged))
+    write(out / "claims.md", report.claims_page(judged))
+    click.echo(report.verdicts(judged))
     click.echo(f"wrote {out / 'claims.md'}")
 
 
-@cli.command()
-@OUT
-def offload(out: Path) -> None:
-    """Write what offloading experts costs, and where the claims of the study on it hold."""
-    from prophet_xr.studies.offloading import run
-
-    _with_bar(run.run, out / "offload")
-    click.echo(f"wrote {out}/offload/; start with {out}/offload/{run.REPORT}")
-
-
-@cli.command()
-@OUT
-def cluster(out: Path) -> None:
-    """Write how models scale over GPUs, and judge the note of the study on several GPUs."""
-    from prophet_xr.studies.multi_gpu import run
-
-    _with_bar(run.run, out / "cluster")
-    click.echo(f"wrote {out}/cluster/; start with {out}/cluster/{run.REPORT}")
-
-
-@cli.command()
-@axes(*LABELS, "context", "hit_rate", "dedup_exponent")
-@click.option("--trace", type=click.Path(path_type=Path), help="File of requests to serve.")
-@click.option(
-    "--format",
-    "kind",
-    help="azure, mooncake or generic; by default found from the first line of the file.",
-)
-@click.option(
-    "--preset", help="Load to draw; by default azure-conv, with the capacity under all presets."
-)
-@click.option(
-    "--rate",
-    metavar="V[,V...]",
-    help="Requests per second; by default the rate of the trace, or several for a preset.",
-)
-@click.option("--seed", metavar="V[,V...]", help="Seeds to draw a preset with.")
-@click.option("--requests", type=int, help="How many requests of a preset to draw.")
-@OUT
-def simulate(
-    others: tuple[str, ...],
-    trace: Path | None,
-    kind: str | None,
-    preset: str | None,
-    rate: str | None,
-    seed: str | None,
-    requests: int | None,
-    out: Path,
-    **options,
-) -> None:
-    """Serve a load by continuous batching: latencies, capacity, memory over time."""
-    from prophet_xr.studies.serving_load import run, sweeps
-
-    if trace is not None and (preset or seed or requests is not None):
-        raise InputError("--trace is a load itself; --preset, --seed and --requests draw another")
-    data = sweeps.server(**_chosen(options, others))
-    asked = {"rates": _list(rate), "seeds": _list(seed), "count": requests}
-    given = {name: value for name, value in asked.items() if value not in (None, [])}
-    if trace is not None:
-        name = trace.stem
-        make = run.replayed(data, trace, kind, **given)
-    else:
-        name = preset or run.FIRST
-        make = run.drawn(data, preset, **given)
-    folder = out / "simulate" / run.folder(name)
-    _with_bar(partial(run.run, make), folder)
-    click.echo(f"wrote {folder}/; start with {folder}/{run.REPORT}")
-
-
-def _list(text: str | None) -> list[float]:
-    return [_value(part) for part in (text or "").split(",") if part.strip()]
-
-
-@cli.command()
-@OUT
-def sensitivity(out: Path) -> None:
-    """Write what the results depend on, and which conclusions survive other assumptions."""
-    from prophet_xr.studies.sensitivity import run
-
-    _with_bar(run.run, out / "sensitivity")
-    click.echo(f"wrote {out}/sensitivity/; start with {out}/sensitivity/{run.REPORT}")
-
-
-@cli.command()
-@click.option(
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("docs/validation.md"),
-    show_default=True,
-    help="File to update: only its part about the laws is rewritten.",
-)
-def validation(file: Path) -> None:
-    """Compare the laws of routing, caching and offloading with every measured row."""
-    from prophet_xr.studies.validation import report as document
-
-    document.update(file)
-    click.echo(f"wrote {file}")
+# --- Catalogue -----------------------------------------------------------------------------
 
 
 @cli.group(invoke_without_command=True)

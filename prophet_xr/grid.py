@@ -8,8 +8,15 @@ import xarray as xr
 from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.catalogue import lookup, specs
 from prophet_xr.catalogue.plans import parse
+from prophet_xr.catalogue.policies import (
+    asked_only,
+    by_policy,
+    refuse_of_baseline,
+    same_policies,
+    with_baseline,
+)
 from prophet_xr.catalogue.provenance import provenance
-from prophet_xr.checks import check, unique
+from prophet_xr.checks import CONTINUOUS, check, unique
 from prophet_xr.engine import dask_blocks, output_arrays
 from prophet_xr.engine import memory as scratch
 from prophet_xr.engine.codegen import Dims
@@ -19,12 +26,10 @@ from prophet_xr.engine.partition import PartedNests, parted
 from prophet_xr.engine.run import run, walks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import (
-    BASELINE,
     LABELLED,
     POLICY,
     QUANTITIES,
     Quantity,
-    fields,
     inputs_of,
     metrics,
     needed,
@@ -53,19 +58,25 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
         Any axis or spec field.  A list becomes a dimension, a scalar a 0-d coordinate, and an
         array keeps its dims and is put in the order of their labels; what is not given takes the
         study's default.  Label axes (model, gpu, policy, precision, kv_precision, runtime,
-        routing, plan) take labels; the others numbers in SI units.  ``context`` defaults to each
-        model's native context.  A model may also be a row, as `spec_from_config` gives it;
-        ``precision="stored"`` takes each model in the precision of its checkpoint.
+        routing, plan) take labels; the others numbers in SI units.  What is counted (batch,
+        tokens, layers) is whole, unless it is an array with the attribute ``continuous``.
+        ``context`` defaults to each model's native context.  A model may also be a row, as
+        `spec_from_config` gives it; ``precision="stored"`` takes each model in the precision of
+        its checkpoint.
+        A policy field that is given holds for every policy but the baseline, which ratios are
+        taken against: it keeps the row of the catalogue, unless an array along ``policy`` says
+        otherwise.
 
     Returns
     -------
     xr.Dataset
-        One variable per input, on the dims it varies over.
+        One variable per input, on the dims it varies over; its arrays are the caller's own.
 
     Raises
     ------
     InputError
-        For an unknown name or label, a duplicate, an empty axis or text for a number.
+        For an unknown name or label, a duplicate, an empty axis, text for a number, or a policy
+        field that no policy takes.
 
     Examples
     --------
@@ -93,9 +104,11 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
             found[name] = _numbers(q, chosen[name])
         elif name in start:
             found[name] = start[name].variable
+    refuse_of_baseline(found, chosen)
     _align(found, {n: v for n, v in chosen.items() if isinstance(v, xr.DataArray)})
     try:
-        data = xr.Dataset(found).set_coords(words)
+        # copies: what is written into them is neither in the catalogue nor in the caller's arrays
+        data = xr.Dataset({n: v.copy() for n, v in found.items()}).set_coords(words)
     except ValueError as problem:
         first = str(problem).partition("\n")[0]
         raise InputError(f"inputs do not fit together: {first}") from None
@@ -238,7 +251,8 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
         raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} [{q.units}]")
     if variable.dims == (q.name,):
         unique(q.name, variable.values)
-    return xr.Variable(variable.dims, variable.values, q.attrs)
+    marks = {n: v for n, v in variable.attrs.items() if n == CONTINUOUS}
+    return xr.Variable(variable.dims, variable.values, q.attrs | marks)
 
 
 # --- Sweep ---------------------------------------------------------------------------------
@@ -286,7 +300,8 @@ def sweep(
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         known = data.compute()
         complete(known, need)
-        made = dask_blocks.cube(known, data.chunksizes, wanted, dtype, sweep)
+        dims_of = natural(by_policy(known), need, layout(known))
+        made = dask_blocks.cube(known, dims_of, data.chunksizes, wanted, dtype, sweep)
         return made.assign_attrs(provenance())
     full = complete(data, need)
     order = layout(full)
@@ -295,7 +310,7 @@ def sweep(
     dims_of = natural(full, need, order)
     arrays = numbers(full, dims_of)
     reused = {} if out is None else output_arrays.of(out, wanted)
-    if reused and not _same_policies(full, data):
+    if reused and not same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
     todo = parted(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
@@ -304,7 +319,7 @@ def sweep(
     output_arrays.settle(written, kept)
     own = {n: v for n, v in full.variables.items() if n not in full.coords}
     made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
-    return _asked(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
+    return asked_only(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
 
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
@@ -325,7 +340,7 @@ def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
 def complete(data: xr.Dataset, need: frozenset[str]) -> xr.Dataset:
     """Check the inputs that are needed, and put the baseline row of ``policy`` first."""
     check(data, inputs_of(need))
-    return _with_baseline(data)
+    return with_baseline(data)
 
 
 def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarray]:
@@ -352,45 +367,3 @@ def _evaluate(todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.
             for nest in todo.parted:
                 run(nest, sizes, arrays, walk, part)
             once = ()
-
-
-def _with_baseline(data: xr.Dataset) -> xr.Dataset:
-    """Put the baseline row of ``policy`` first, from the catalogue if it was not asked for."""
-    if POLICY not in data.variables:
-        raise InputError(f"{POLICY} is missing; expected labels, as px.inputs gives them")
-    labels = np.atleast_1d(data.variables[POLICY].values).tolist()
-    attrs = data.variables[POLICY].attrs
-    if POLICY not in data.dims:
-        names = [q.name for q in fields(POLICY) if q.name in data]
-        rows = data[names].drop_vars(POLICY, errors="ignore").expand_dims(POLICY)
-        data = data.drop_vars([POLICY, *names]).assign(rows)
-        data = data.assign_coords({POLICY: (POLICY, labels, attrs)})
-    if labels[0] == BASELINE:
-        return data
-    if BASELINE in labels:
-        return data.isel({POLICY: sorted(range(len(labels)), key=lambda i: labels[i] != BASELINE)})
-    row = specs.rows(POLICY).sel({POLICY: BASELINE})
-    own = [str(n) for n, v in data.variables.items() if POLICY in v.dims and n != POLICY]
-    dim = (POLICY, [BASELINE, *labels], attrs)
-    if not own:
-        return data.drop_vars(POLICY).assign_coords({POLICY: dim})
-    first = data[own].isel({POLICY: [0]}).assign_coords({POLICY: [BASELINE]})
-    for name in own:
-        if name in row:
-            first[name] = first[name].copy(data=np.full(first[name].shape, row[name].item()))
-    joined = xr.concat([first, data[own]], POLICY)
-    return data.drop_dims(POLICY).assign(joined).assign_coords({POLICY: dim})
-
-
-def _asked(cube: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """Undo `_with_baseline`: only the policies asked for, in their order."""
-    if POLICY not in data.dims:
-        return cube.sel({POLICY: data[POLICY].item()})
-    if _same_policies(cube, data):  # a selection would copy every array
-        return cube
-    return cube.sel({POLICY: data.variables[POLICY].values})
-
-
-def _same_policies(cube: xr.Dataset, data: xr.Dataset) -> bool:
-    asked, found = data.variables[POLICY].values, cube.variables[POLICY].values
-    return asked.tolist() == found.tolist()

@@ -4,15 +4,23 @@ A metric is a plain scalar function.  Its argument names are its inputs, its nam
 the first line of its docstring is the title and the rest is the formula in words.
 """
 
+import builtins
+import dis
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import linecache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
+from types import CodeType, FunctionType, ModuleType
 
 POLICY = "policy"
 BASELINE = "baseline"  # the row of ``policy`` that ratios are taken against
 _PREFIX = "baseline_"
+MODULES = {
+    "math": "math",
+    "np": "numpy",
+}  # that compiled formulas know, by the name they have there
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,8 @@ class Quantity:
     """A named number: what it is, in which unit, and where it comes from.
 
     ``of`` names the label axis a spec field belongs to; ``flags`` names the codes of an integer;
-    what is ``optional`` has no default, and a sweep of all metrics does without it.
+    what is ``optional`` has no default, and a sweep of all metrics does without it; what is
+    ``whole`` is counted, and a fraction of one has no meaning.
     """
 
     name: str
@@ -32,6 +41,7 @@ class Quantity:
     dtype: str = "float64"
     flags: tuple[str, ...] = ()
     optional: bool = False
+    whole: bool = False
     formula: Callable[..., float] | None = field(default=None, repr=False)
 
     @cached_property
@@ -92,9 +102,10 @@ def axis(
     *,
     bounds: tuple[float, float],
     optional: bool = False,
+    whole: bool = False,
 ) -> None:
     """Declare an axis of numbers."""
-    declare(Quantity(name, units, long_name, bounds=bounds, optional=optional))
+    declare(Quantity(name, units, long_name, bounds=bounds, optional=optional, whole=whole))
 
 
 def spec(
@@ -105,9 +116,10 @@ def spec(
     of: str,
     bounds: tuple[float, float] = (0.0, inf),
     comment: str = "",
+    whole: bool = False,
 ) -> None:
     """Declare a field of the rows of label axis ``of``."""
-    declare(Quantity(name, units, long_name, comment, of, bounds))
+    declare(Quantity(name, units, long_name, comment, of, bounds, whole=whole))
 
 
 def metric(
@@ -116,6 +128,7 @@ def metric(
     """Declare a scalar formula; the decorated function is returned untouched."""
 
     def register(formula: Callable[..., float]) -> Callable[..., float]:
+        carried(formula)
         for name in inspect.signature(formula).parameters:
             if of(name) not in QUANTITIES:
                 raise ValueError(
@@ -132,6 +145,64 @@ def metric(
         return formula
 
     return register
+
+
+def carried(formula: Callable) -> dict[str, FunctionType | float]:
+    """Helpers and constants that a formula reads by name: what is written out when it is compiled.
+
+    Raises ValueError for what cannot be written out: such a formula would only work uncompiled.
+    """
+    if not isinstance(formula, FunctionType) or formula.__name__ == "<lambda>":
+        raise ValueError(f"formula {formula!r} is no function with a name; expected a def")
+    return _carried(formula, ())
+
+
+def _carried(formula: FunctionType, callers: tuple[object, ...]) -> dict[str, FunctionType | float]:
+    code, where = formula.__code__, f"formula {formula.__name__!r}"
+    if formula in callers:
+        raise ValueError(f"{where} calls itself; expected a loop")
+    if code.co_freevars:
+        raise ValueError(
+            f"{where} reads {code.co_freevars[0]!r} of the function around it; expected a constant "
+            f"or a helper of its module"
+        )
+    if not linecache.getlines(code.co_filename, formula.__globals__):
+        raise ValueError(f"{where} has no text to compile; expected it in a file or a notebook")
+    found = {}
+    for name in _global_names(code):
+        value = formula.__globals__.get(name, getattr(builtins, name, None))
+        if isinstance(value, FunctionType):
+            _carried(value, (*callers, formula))
+        elif not isinstance(value, int | float):
+            if name in formula.__globals__:
+                _known_module(where, name, value)
+            elif value is None:
+                raise ValueError(f"{where} reads {name!r}, which is not defined yet")
+            continue
+        found[name] = value
+    return found
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    """Names that code reads from its module, each once, those of functions inside it last."""
+    read = {
+        i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+    yield from (name for name in code.co_names if name in read)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from (name for name in _global_names(inner) if name not in read)
+
+
+def _known_module(where: str, name: str, value: object) -> None:
+    """Raise ValueError for what is none of the modules that compiled formulas know."""
+    if isinstance(value, ModuleType) and MODULES.get(name) == value.__name__:
+        return
+    what = f"module {value.__name__!r}" if isinstance(value, ModuleType) else type(value).__name__
+    raise ValueError(
+        f"{where} reads {name!r} ({what}), which cannot be compiled; expected a number, a function "
+        f"or a module as {' or '.join(MODULES)}"
+    )
 
 
 def metrics() -> list[Quantity]:

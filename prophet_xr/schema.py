@@ -1,4 +1,8 @@
-"""Every axis and every spec field, one line each, in the order of the dims of a cube."""
+"""Every axis and every spec field, one line each, in the order of the dims of a cube.
+
+``whole`` says that it is counted.  Means are not: slots of a cache or for staging over layers, and
+the context of a prompt's tokens.
+"""
 
 from prophet_xr.registry import axis, labels, spec
 
@@ -10,33 +14,54 @@ labels("precision", "Weight precision")
 labels("kv_precision", "KV cache precision")
 labels("model", "Model")
 labels("gpu", "GPU")
-axis("batch", "1", "Decode batch", bounds=(1, 1e6))
-axis("tokens", "1", "Tokens of each sequence in a step", bounds=(1, 1e6))
-axis("context", "token", "Context of each sequence", bounds=(1, 1e9))
-axis("prompt_tokens", "1", "Prompt tokens that a step carries beside decoding", bounds=(0, 1e8))
+axis("batch", "1", "Decode batch", bounds=(1, 1e6), whole=True)
+axis("tokens", "1", "Tokens of each sequence in a step", bounds=(1, 1e6), whole=True)
+axis("context", "token", "Context of each sequence", bounds=(1, 1e9), whole=True)
+axis(
+    "prompt_tokens",
+    "1",
+    "Prompt tokens that a step carries next to decoding",
+    bounds=(0, 1e8),
+    whole=True,
+)
 axis("prompt_context", "token", "Context that a prompt token attends to", bounds=(0, 1e9))
 axis("hit_rate", "1", "Share of expert requests predicted in time", bounds=(0, 1))
 axis("dedup_exponent", "1", "Deduplication exponent", bounds=(0, 1))
-axis("staging", "expert", "Staging slots per layer beside the working set", bounds=(0, 1e4))
-axis("encoder_context", "token", "Encoder tokens of each sequence", bounds=(0, 1e9))
+axis("staging", "expert", "Staging slots per layer next to the working set", bounds=(0, 1e4))
+axis("encoder_context", "token", "Encoder tokens of each sequence", bounds=(0, 1e9), whole=True)
 axis("copy_latency", "s / expert", "Fixed cost of one copy over the host link", bounds=(0, 1))
 axis("software_floor", "s", "Host overhead of one decode step", bounds=(0, 10))
 axis("host_memory_rate", "B / s", "Host memory bandwidth for each GPU", bounds=(1e8, 1e13))
 axis("host_compute_rate", "FLOP / s", "Host arithmetic for each GPU", bounds=(1e9, 1e16))
-axis("redundant_experts", "expert", "Copies of experts beyond one of each", bounds=(0, 1e5))
+axis(
+    "redundant_experts",
+    "expert",
+    "Copies of experts beyond one of each",
+    bounds=(0, 1e5),
+    whole=True,
+)
 axis("imbalance", "1", "Experts of the busiest rank over the mean", bounds=(1, 1e3))
 axis("activation_width", "B / element", "Bytes per activation between GPUs", bounds=(0, 8))
 axis("dispatch_width", "B / element", "Bytes per activation sent to experts", bounds=(0, 8))
 axis("combine_width", "B / element", "Bytes per activation back from experts", bounds=(0, 8))
 axis("gpu_price", "1 / s", "Price of one GPU, any currency", bounds=(0, 1e3), optional=True)
 
-spec("n_layers", "1", "Layers", of="model", bounds=(1, 2e4))
-spec("hidden_size", "1", "Hidden size", of="model", bounds=(1, 1e6))
-spec("moe_layers", "1", "Layers that hold experts", of="model", bounds=(0, 2e4))
-spec("decode_moe_layers", "1", "Expert layers a decode step runs", of="model", bounds=(0, 1e4))
-spec("n_experts", "expert", "Routed experts per layer", of="model", bounds=(0, 1e5))
-spec("top_k", "expert", "Experts routed per token", of="model", bounds=(0, 1e4))
-spec("expert_matrices", "1", "Weight matrices of one expert", of="model", bounds=(1, 16))
+spec("n_layers", "1", "Layers", of="model", bounds=(1, 2e4), whole=True)
+spec("hidden_size", "1", "Hidden size", of="model", bounds=(1, 1e6), whole=True)
+spec("moe_layers", "1", "Layers that hold experts", of="model", bounds=(0, 2e4), whole=True)
+spec(
+    "decode_moe_layers",
+    "1",
+    "Expert layers a decode step runs",
+    of="model",
+    bounds=(0, 1e4),
+    whole=True,
+)
+spec("n_experts", "expert", "Routed experts per layer", of="model", bounds=(0, 1e5), whole=True)
+spec("top_k", "expert", "Experts routed per token", of="model", bounds=(0, 1e4), whole=True)
+spec(
+    "expert_matrices", "1", "Weight matrices of one expert", of="model", bounds=(1, 16), whole=True
+)
 spec("expert_parameters", "parameter / expert", "Parameters of one routed expert", of="model")
 spec("shared_parameters", "parameter", "Parameters of shared experts", of="model")
 spec("router_parameters", "parameter", "Parameters of routers", of="model")
@@ -49,33 +74,61 @@ spec("lookup_parameters", "parameter", "Embedding parameters only looked up", of
 spec("encoder_parameters", "parameter", "Fixed parameters a decode step skips", of="model")
 spec("kv_full", "element / token", "KV elements of layers that keep every token", of="model")
 spec("kv_windowed", "element / token", "KV elements of sliding-window layers", of="model")
-spec("kv_window", "token", "Sliding window", of="model")
+spec("kv_window", "token", "Sliding window", of="model", whole=True)
 spec("kv_cross", "element / token", "KV elements per encoder token", of="model")
 spec("state_size", "B", "Constant state of one sequence", of="model")
 spec("attention_reuse", "FLOP / element", "Attention arithmetic per KV element read", of="model")
 spec("prompt_reuse", "FLOP / element", "The same of a token of a prompt", of="model")
-spec("native_context", "token", "Native context", of="model", bounds=(1, 1e9))
-spec("attention_heads", "1", "Query heads", of="model", bounds=(1, 1e5))
-spec("kv_heads", "1", "KV heads that ranks can divide, 1 for a latent", of="model", bounds=(1, 1e5))
+spec("native_context", "token", "Native context", of="model", bounds=(1, 1e9), whole=True)
+spec("attention_heads", "1", "Query heads", of="model", bounds=(1, 1e5), whole=True)
+spec(
+    "kv_heads",
+    "1",
+    "KV heads that ranks can divide, 1 for a latent",
+    of="model",
+    bounds=(1, 1e5),
+    whole=True,
+)
 spec("replicated_parameters", "parameter", "Attention parameters on every rank", of="model")
 spec("absorbed_parameters", "parameter", "Attention parameters an engine keeps twice", of="model")
-spec("expert_intermediate", "1", "Intermediate size of a routed expert", of="model")
-spec("dense_intermediate", "1", "Intermediate size of the widest dense MLP", of="model")
-spec("moe_interval", "1", "Smallest step between expert layers", of="model", bounds=(1, 2e4))
-spec("first_moe_layer", "1", "Layers before the first with experts", of="model", bounds=(0, 2e4))
-spec("full_layers", "1", "Layers that keep every token", of="model", bounds=(0, 2e4))
-spec("windowed_layers", "1", "Sliding-window layers", of="model", bounds=(0, 2e4))
+spec("expert_intermediate", "1", "Intermediate size of a routed expert", of="model", whole=True)
+spec("dense_intermediate", "1", "Intermediate size of the widest dense MLP", of="model", whole=True)
+spec(
+    "moe_interval",
+    "1",
+    "Smallest step between expert layers",
+    of="model",
+    bounds=(1, 2e4),
+    whole=True,
+)
+spec(
+    "first_moe_layer",
+    "1",
+    "Layers before the first with experts",
+    of="model",
+    bounds=(0, 2e4),
+    whole=True,
+)
+spec("full_layers", "1", "Layers that keep every token", of="model", bounds=(0, 2e4), whole=True)
+spec("windowed_layers", "1", "Sliding-window layers", of="model", bounds=(0, 2e4), whole=True)
 spec("window_pages", "1", "Share of windows that engines page as such", of="model", bounds=(0, 1))
-spec("state_layers", "1", "Layers with constant state", of="model", bounds=(0, 2e4))
+spec("state_layers", "1", "Layers with constant state", of="model", bounds=(0, 2e4), whole=True)
 spec("state_page", "B", "State of one layer and sequence as an engine pages it", of="model")
 spec("rotary_size", "element / token", "Rotary table per position", of="model")
-spec("vocabulary", "1", "Tokens of the vocabulary", of="model", bounds=(1, 1e8))
+spec("vocabulary", "1", "Tokens of the vocabulary", of="model", bounds=(1, 1e8), whole=True)
 spec("study_activation", "B", "Activation memory per sequence, as the study has it", of="model")
 spec("skew", "1", "Zipf exponent of expert popularity", of="model", bounds=(0, 4))
 spec("gamma", "1", "Exponent on tokens of one sequence", of="model", bounds=(0, 1))
 spec("reuse_strength", "1", "Locality of expert requests, b of r(C)", of="model", bounds=(0, 100))
 spec("reuse_exponent", "1", "Exponent a of r(C)", of="model", bounds=(0.01, 10))
-spec("cache_slots", "expert", "Slots per layer of an expert cache", of="model", bounds=(0, 1e5))
+spec(
+    "cache_slots",
+    "expert",
+    "Slots per layer of an expert cache",
+    of="model",
+    bounds=(0, 1e5),
+    whole=True,
+)
 
 spec("nominal_memory", "B", "Memory on the label", of="gpu", bounds=(1e8, 1e13))
 spec("usable_memory", "B", "Memory a process can allocate", of="gpu", bounds=(1e8, 1e13))
@@ -83,10 +136,24 @@ spec("memory_rate", "B / s", "Device memory bandwidth", of="gpu", bounds=(1e9, 1
 spec("compute_rate", "FLOP / s", "Dense 16-bit arithmetic", of="gpu", bounds=(1e11, 1e17))
 spec("host_link_rate", "B / s", "Host-to-device bandwidth", of="gpu", bounds=(1e8, 1e13))
 spec("gpu_link_rate", "B / s", "GPU-to-GPU bandwidth, both ways", of="gpu", bounds=(0, 1e14))
-spec("default_sequences", "1", "Sequences in flight by default", of="gpu", bounds=(1, 1e6))
-spec("default_tokens", "token", "Tokens of one step by default", of="gpu", bounds=(1, 1e8))
+spec(
+    "default_sequences",
+    "1",
+    "Sequences in flight by default",
+    of="gpu",
+    bounds=(1, 1e6),
+    whole=True,
+)
+spec(
+    "default_tokens",
+    "token",
+    "Tokens of one step by default",
+    of="gpu",
+    bounds=(1, 1e8),
+    whole=True,
+)
 spec("link_gpus", "1", "GPUs that the fast link joins", of="gpu", bounds=(1, 1e4))
-spec("server_gpus", "1", "GPUs of one server", of="gpu", bounds=(1, 1e4))
+spec("server_gpus", "1", "GPUs of one server", of="gpu", bounds=(1, 1e4), whole=True)
 spec("link_rate", "B / s", "Bus bandwidth over the fast link", of="gpu", bounds=(1e8, 1e14))
 spec("link_latency", "s", "Floor of a small exchange over the fast link", of="gpu", bounds=(0, 1))
 spec(
@@ -138,8 +205,22 @@ spec(
     of="precision",
     bounds=(0, 8),
 )
-spec("hidden_multiple", "1", "Hidden size is padded to this", of="precision", bounds=(1, 1e4))
-spec("ffn_multiple", "1", "Intermediate size is padded to this", of="precision", bounds=(1, 1e4))
+spec(
+    "hidden_multiple",
+    "1",
+    "Hidden size is padded to this",
+    of="precision",
+    bounds=(1, 1e4),
+    whole=True,
+)
+spec(
+    "ffn_multiple",
+    "1",
+    "Intermediate size is padded to this",
+    of="precision",
+    bounds=(1, 1e4),
+    whole=True,
+)
 spec("kv_width", "B / element", "Bytes per KV element", of="kv_precision", bounds=(0, 8))
 
 spec("nominal_weight", "1", "Share of the budget on nominal memory", of="runtime", bounds=(0, 1))
@@ -150,9 +231,21 @@ spec("collective_memory", "B", "Buffers for exchange between GPUs", of="runtime"
 spec("collective_growth", "B", "More of these per doubling of GPUs", of="runtime")
 spec("graph_memory", "B", "CUDA graphs", of="runtime")
 spec("sampler_copies", "1", "32-bit copies of the logits when sampling", of="runtime")
-spec("max_sequences", "1", "Sequences in flight, 0: by the card", of="runtime", bounds=(0, 1e6))
 spec(
-    "max_batched_tokens", "token", "Tokens of a step, 0: by the card", of="runtime", bounds=(0, 1e8)
+    "max_sequences",
+    "1",
+    "Sequences in flight, 0: by the card",
+    of="runtime",
+    bounds=(0, 1e6),
+    whole=True,
+)
+spec(
+    "max_batched_tokens",
+    "token",
+    "Tokens of a step, 0: by the card",
+    of="runtime",
+    bounds=(0, 1e8),
+    whole=True,
 )
 spec("buffer_width", "B / element", "Bytes per activation in buffers", of="runtime", bounds=(0, 8))
 spec(
@@ -165,15 +258,29 @@ spec(
 spec("absorbed_width", "B / parameter", "Bytes per absorbed parameter", of="runtime", bounds=(0, 8))
 spec("shared_copies", "1", "Weight of whole shared experts on a rank", of="runtime", bounds=(0, 1))
 spec("padding", "1", "Weight of padding experts to the kernel", of="runtime", bounds=(0, 1))
-spec("block_size", "token", "Tokens of a KV block", of="runtime", bounds=(1, 1e6))
-spec("state_copies", "1", "Pages of state a sequence takes", of="runtime", bounds=(1, 1e3))
+spec("block_size", "token", "Tokens of a KV block", of="runtime", bounds=(1, 1e6), whole=True)
+spec(
+    "state_copies",
+    "1",
+    "Pages of state a sequence takes",
+    of="runtime",
+    bounds=(1, 1e3),
+    whole=True,
+)
 spec(
     "slot_width", "B / token", "Bytes of the token table per sequence", of="runtime", bounds=(0, 64)
 )
 spec("power_weight", "1", "Weight of the power law, the rest drawn", of="routing", bounds=(0, 1))
 spec("skew_scale", "1", "Scale of the model's skew", of="routing", bounds=(0, 1))
 spec("gamma_scale", "1", "Weight of the model's gamma against 1", of="routing", bounds=(0, 1))
-spec("tensor_degree", "1", "GPUs that share a layer", of="plan", bounds=(1, 1e5))
-spec("pipeline_degree", "1", "Stages of layers in series", of="plan", bounds=(1, 1e5))
-spec("data_degree", "1", "Ranks that share the sequences", of="plan", bounds=(1, 1e5))
-spec("expert_degree", "1", "Ranks that share the experts, 1 if sliced", of="plan", bounds=(1, 1e5))
+spec("tensor_degree", "1", "GPUs that share a layer", of="plan", bounds=(1, 1e5), whole=True)
+spec("pipeline_degree", "1", "Stages of layers in series", of="plan", bounds=(1, 1e5), whole=True)
+spec("data_degree", "1", "Ranks that share the sequences", of="plan", bounds=(1, 1e5), whole=True)
+spec(
+    "expert_degree",
+    "1",
+    "Ranks that share the experts, 1 if sliced",
+    of="plan",
+    bounds=(1, 1e5),
+    whole=True,
+)

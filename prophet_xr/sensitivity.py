@@ -5,16 +5,11 @@ Labelled inputs, cubes and arrays in; Datasets out.
 - Which input matters: `one_at_a_time`, `elasticities`; `sobol`, `sobol_sweep` and `on_grid`, exact;
   `sampled` and `estimate`, with intervals.
 - How sure is it: `prior`, `known`, `draws`, `bands`, `probability`.
-- What survives: `robustness`, `ranking`, `break_even` and three maps of it.
+- What survives: `robustness`, `ranking`, `break_even`.
 """
 
 from prophet_xr.uncertainty.bands import bands, probability
-from prophet_xr.uncertainty.break_even import (
-    batch_of_little_savings,
-    break_even,
-    exponent_of_no_fit,
-    hit_rate_of_target,
-)
+from prophet_xr.uncertainty.break_even import break_even
 from prophet_xr.uncertainty.draws import draws
 from prophet_xr.uncertainty.one_at_a_time import elasticities, one_at_a_time
 from prophet_xr.uncertainty.priors import Prior, known, prior
@@ -26,13 +21,10 @@ from prophet_xr.uncertainty.sobol_on_priors import on_grid
 __all__ = [
     "Prior",
     "bands",
-    "batch_of_little_savings",
     "break_even",
     "draws",
     "elasticities",
     "estimate",
-    "exponent_of_no_fit",
-    "hit_rate_of_target",
     "known",
     "on_grid",
     "one_at_a_time",

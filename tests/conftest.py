@@ -41,7 +41,8 @@ def random_inputs() -> xr.Dataset:
         low, high = q.bounds
         high = min(high, max(low + 1, 100.0))
         shape = [data.sizes[d] for d in dims]
-        data[q.name] = (dims, low + (high - low) * random.random(shape))
+        values = low + (high - low) * random.random(shape)
+        data[q.name] = (dims, np.floor(values) if q.whole else values)
     rows = {"keep_all": [1, 0, 0], "keep_batch": [0, 1, 0], "keep_top_k": [0, 0, 0]}
     rows |= {"keep_slots": [0, 0, 1], "host_compute": [0, 0, 0.3]}
     for name, values in rows.items():

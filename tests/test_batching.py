@@ -173,7 +173,8 @@ def test_a_step_takes_what_the_cube_says(routing, plan, worst):
         "prompt_tokens": prompt,
         "prompt_context": np.where(prompt > 0, np.exp(random.uniform(0, 9.9, count)), 0.0),
     }
-    at = data.drop_vars(points).assign({n: ("point", v) for n, v in points.items()})
+    means = {"continuous": 1}  # the contexts of a batch differ
+    at = data.drop_vars(points).assign({n: ("point", v, means) for n, v in points.items()})
     exact = px.sweep(at, ["step_time"]).step_time
     served = services(data, 20_000)
     errors = []

@@ -12,7 +12,7 @@ from prophet_xr.errors import InputError, SpecError
 from prophet_xr.studies.kv_extension import claim_verdicts
 from prophet_xr.studies.published.claim_file import RULES
 
-REFUTED, CONVENTION = "refuted by the true architecture", "hangs on the memory convention"
+REFUTED, CONVENTION = "refuted by the true architecture", "depends on the memory convention"
 HITS = ("reproduced", "reproduced with a fitted constant", REFUTED, CONVENTION)
 EXACT = {  # FORMULAS.md: "hit exactly" and the fitted numbers of the summary
     "averages": ["C002", "C003", "C004", "C010", "C035", "C036", "C034"],
@@ -123,7 +123,7 @@ def test_a_zero_of_the_study_agrees_with_a_model_that_does_not_fit(frame):
     assert (row.reproduced, row.architecture, row.verified) == (0, 0, 0)
 
 
-def test_the_best_expert_count_is_another_one_in_truth_and_hangs_on_the_average(frame):
+def test_the_best_expert_count_is_another_one_in_truth_and_depends_on_the_average(frame):
     row = frame.loc["C011"]
     found = (row.reproduced, row.architecture, row.verified, row.verdict)
     assert found == (64, 60, 60, REFUTED)

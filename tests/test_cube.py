@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from prophet_xr import grid
-from prophet_xr.engine import memory
+from prophet_xr import grid, kernels
+from prophet_xr.engine import codegen, memory
 from prophet_xr.engine import run as engine
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
@@ -213,7 +213,7 @@ FIRST = """
 import logging, sys
 logging.basicConfig(format="%(message)s", stream=sys.stderr)
 import numpy as np, prophet_xr as px
-from prophet_xr import engine
+from prophet_xr.engine import run as engine
 engine.WALK = engine.WALK_ALL = 0
 data = px.inputs(model="mixtral-8x7b", gpu="H200", batch=np.arange(1, 9))
 print(px.sweep(data, "unique_experts").unique_experts.values.tolist())
@@ -267,3 +267,58 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
         assert (run.returncode, out) == (0, expected), said
         assert ("compiling it anew" in said) is message
     assert not first_run(tmp_path).communicate()[1]
+
+
+@pytest.mark.parametrize(
+    ("formula", "simple"),
+    [
+        (kernels.early_traffic, True),  # arithmetic alone
+        (kernels.in_time, True),  # with a helper that only compares
+        (kernels.tensor_share, True),
+        (kernels.page_tokens, False),  # math.ceil
+        (kernels.windowed_share, False),  # in its helper
+        (kernels.zipf_scale, False),  # loops in its helper
+        (kernels.effective_batch, False),  # a power
+    ],
+)
+def test_a_formula_joins_the_loop_of_others_if_its_helpers_may(formula, simple):
+    assert codegen._simple(formula) is simple
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, prophet_xr as px
+from prophet_xr.engine import nests as nesting
+from prophet_xr.engine import run as engine
+from prophet_xr.serving.preset_loads import preset
+engine.WALK = engine.WALK_ALL = 0  # so that every nest is compiled,
+engine.SHARE, engine.cores, nesting.ROW, nesting.FOLDED_ROW = 1, lambda: 3, 2, 2  # in threads
+chosen = {"model": ["mixtral-8x7b", "olmoe-1b-7b"], "gpu": ["H200", "B200"], "batch": [1, 2]}
+data = px.inputs(**chosen, hit_rate=[0.5, 0.9])
+served = px.inputs(model="olmoe-1b-7b", gpu="H200", runtime="vllm", context=4096, routing="zipf")
+jobs = {
+    "sweep": lambda: px.sweep(data, "step_time"),
+    "summarize": lambda: px.summarize(data, "step_time", "batch"),
+    "lazy": lambda: px.sweep(data.chunk(batch=1), "step_time").compute(),
+    "netcdf": lambda: px.sweep_to(
+        data, sys.argv[1] + multiprocessing.current_process().name + ".nc", ["step_time"]),
+    "simulate": lambda: px.simulate(served, preset("azure-conv", 20), time_bins=4),
+}
+for job in jobs.values():
+    job()
+for name, job in jobs.items():
+    child = multiprocessing.get_context("fork").Process(target=job)
+    child.start()
+    child.join(30)
+    child.kill()
+    print(name, child.exitcode)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_child_of_a_process_that_has_swept_sweeps_too(tmp_path):
+    # Python 3.12 warns of every fork of a process with threads
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, f"{tmp_path}/"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=570, check=False)
+    names = ["sweep", "summarize", "lazy", "netcdf", "simulate"]
+    assert run.stdout.split("\n")[:-1] == [f"{name} 0" for name in names], run.stderr

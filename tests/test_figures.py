@@ -149,3 +149,19 @@ def test_a_figure_refuses_a_cube_of_other_dims(verified):
         FIGURES["figure1_memory_breakdown"](verified.isel(gpu=0))
     with pytest.raises(InputError, match="policy lacks"):
         FIGURES["figure1_memory_breakdown"](verified.isel(policy=[0]))
+
+
+FORKED = """
+import os
+from prophet_xr.reporting import drawing_processes as drawing
+drawing.start("prophet_xr.studies.kv_extension.figures")
+child = os.fork()
+if child == 0:
+    os._exit(drawing.start("prophet_xr.studies.kv_extension.figures").get_start_method() != "spawn")
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_child_draws_with_processes_of_its_own():
+    subprocess.run([sys.executable, "-c", FORKED], timeout=120, check=True)

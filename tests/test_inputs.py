@@ -7,6 +7,8 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr.catalogue import specs
+from prophet_xr.registry import QUANTITIES, fields
 
 
 def test_arrays_go_by_their_labels():
@@ -143,3 +145,117 @@ def test_any_field_may_be_given_as_a_number_a_list_or_an_array():
     cube = px.sweep(data)
     assert cube.step_time.dims == ("policy", "model", "host_link_rate")
     assert cube.kv_memory.dims == ("model",)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"gpu": "H200"}, {"policy": "prophet", "batch": 4}])
+@pytest.mark.parametrize("study", ["verified", "published"])
+def test_what_is_written_into_inputs_stays_there(study, chosen):
+    expected = px.inputs(study, **chosen).copy(deep=True)
+    written = px.inputs(study, **chosen)
+    for name, variable in written.variables.items():
+        if name not in written.xindexes and variable.dtype.kind in "iuf":
+            written[name].data[...] = -1
+        written[name].attrs["units"] = "changed"
+    assert written.top_k.min() == -1
+    xr.testing.assert_identical(px.inputs(study, **chosen), expected)
+
+
+def test_an_array_that_is_given_is_copied():
+    rates = np.array([1e10, 2e10])
+    data = px.inputs(batch=[1, 2], host_link_rate=xr.DataArray(rates, dims="link"))
+    data["host_link_rate"] *= 10
+    assert rates.tolist() == [1e10, 2e10]
+
+
+CELL = {"model": ["mixtral-8x7b", "olmoe-1b-7b"], "gpu": "A100-80GB", "batch": 2, "context": 4096}
+
+
+@pytest.mark.parametrize("q", fields("policy"), ids=lambda q: q.name)
+def test_a_policy_field_holds_for_every_policy_but_the_baseline(q):
+    value = 5e9 if q.units == "B" else 0.5
+    own = px.inputs(**CELL, policy="prophet")
+    assert own[q.name].item() != value
+    expected = px.sweep(own.assign({q.name: own[q.name].copy(data=value)}))
+    link = xr.DataArray([value, value], {"link": ["a", "b"]}, "link")
+    for policy in ("prophet", ["prophet"], ["baseline", "prophet"], ["lru", "prophet"]):
+        for given in (value, [value], link):
+            cube = px.sweep(px.inputs(**CELL, policy=policy, **{q.name: given}))
+            cube = cube.isel({d: 0 for d in (q.name, "link") if d in cube.dims})
+            assert cube[q.name].item() == value
+            cube = cube.sel(policy="prophet") if "policy" in cube.dims else cube
+            for name in expected.data_vars:
+                np.testing.assert_array_equal(cube[name], expected[name], err_msg=name)
+
+
+def test_the_baseline_keeps_its_row_unless_an_array_along_policy_says_otherwise():
+    plain = px.sweep(px.inputs(**CELL)).sel(policy="baseline")
+    sizes = {"policy": ["baseline", "prophet"]}
+    given = px.sweep(px.inputs(**CELL, **sizes, predictor_size=[5e9, 6e9]))
+    assert given.kv_budget.dims == ("policy", "model", "predictor_size")
+    for size in (5e9, 6e9):
+        one = given.sel(policy="baseline", predictor_size=size)
+        np.testing.assert_array_equal(one.kv_budget, plain.kv_budget)
+    along = xr.DataArray([1e9, 5e9], sizes, "policy")
+    other = px.sweep(px.inputs(**CELL, **sizes, predictor_size=along)).sel(policy="baseline")
+    np.testing.assert_array_equal(other.kv_budget, plain.kv_budget - 1e9)
+    with pytest.raises(px.InputError, match="predictor_size is given for the baseline alone"):
+        px.inputs(**CELL, policy="baseline", predictor_size=5e9)
+
+
+def test_every_way_to_ask_takes_a_policy_field_alike(tmp_path):
+    data = px.inputs(**CELL, policy=["baseline", "prophet"], predictor_size=[5e9, 6e9])
+    names = ["kv_budget", "kv_extension", "predictor_memory"]
+    cube = px.sweep(data, names)
+    assert cube.predictor_size.dims == ("predictor_size",)
+    xr.testing.assert_identical(px.sweep(data.chunk(model=1), names).compute(), cube)
+    stored = px.sweep_to(data, tmp_path / "cube.zarr", names, progress=False)
+    best = px.summarize(data, names, "predictor_size", "max")
+    for name in names:
+        np.testing.assert_array_equal(stored[name].transpose(*cube[name].dims), cube[name])
+        np.testing.assert_array_equal(best[f"{name}_max"], cube[name].max("predictor_size"))
+    reversed_ = px.sweep(data.isel(policy=[1, 0]), names)
+    xr.testing.assert_identical(reversed_, cube.isel(policy=[1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"batch": 1.5}, "batch=1.5; expected a whole number (Decode batch, 1)"),
+        ({"batch": [1, 2, 2.5]}, "batch=2.5; expected a whole number"),
+        ({"context": 4096.5}, "context=4096.5; expected a whole number (Context of each"),
+        ({"n_experts": 8.2, "model": "mixtral-8x7b"}, "n_experts=8.2; expected a whole number"),
+        (
+            {"max_sequences": xr.DataArray([8, 8.5], {"gpu": ["H200", "L4"]}, "gpu")}
+            | {"gpu": ["H200", "L4"]},
+            "max_sequences=8.5 at gpu='L4'; expected a whole number (Sequences in flight",
+        ),
+        (
+            {"batch": np.arange(1, 6000) + (np.arange(1, 6000) == 5000) / 2},
+            "batch=5000.5; expected",
+        ),
+    ],
+)
+def test_a_count_is_whole(chosen, message):
+    data = px.inputs(**chosen)
+    names = ["kv_memory", "concurrent_sequences", "unique_experts"]
+    for ask in (px.sweep, lambda d, n: px.summarize(d, n, "policy")):
+        with pytest.raises(px.InputError, match=re.escape(message)):
+            ask(data, names)
+
+
+def test_a_count_that_is_marked_lies_between_whole_numbers():
+    batch = xr.DataArray([1, 1.5, 2], dims="batch", attrs={"continuous": 1})
+    chosen = {"model": "olmoe-1b-7b", "gpu": "H200"}
+    both = px.sweep(px.inputs(**chosen, batch=batch), ["throughput"]).throughput
+    whole = px.sweep(px.inputs(**chosen, batch=[1, 2]), ["throughput"]).throughput
+    np.testing.assert_array_equal(both.sel(batch=[1, 2]), whole)
+    assert (both.diff("batch") > 0).all()
+
+
+def test_what_is_a_count_is_one_in_every_row_of_the_catalogue():
+    counts = {q.name for q in QUANTITIES.values() if q.whole}
+    assert {"batch", "context", "tokens", "n_experts", "n_layers", "tensor_degree"} <= counts
+    for group in specs.groups():
+        for name in counts & set(specs.read(group).variables):
+            values = specs.read(group)[name].values
+            assert (values == np.floor(values)).all(), name

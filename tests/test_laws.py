@@ -3,11 +3,11 @@
 import math
 
 import pytest
+from formulas import value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prophet_xr import kernels
-from prophet_xr.registry import QUANTITIES
 
 COUNT = st.integers(1, 512)
 SHARE = st.floats(0, 1)
@@ -22,8 +22,8 @@ def unique(ek, batch, tokens=1, *, a=1.0, w=0.0, s=0.0, g=1.0):
     """Distinct experts of a routing law, from the chain of its formulas."""
     e, k = map(float, ek)
     scale = kernels.zipf_scale(e, k, s)
-    drawn = kernels.effective_batch(batch, tokens, g, 1.0)
-    return kernels.unique_experts(e, k, batch, tokens, a, w, s, scale, drawn)
+    drawn = kernels.effective_batch(batch, tokens, g)
+    return kernels.unique_experts(e, k, batch * tokens, a, w, s, scale, drawn)
 
 
 SKEW = st.floats(0, 2)
@@ -93,12 +93,21 @@ KV = st.tuples(
     *(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e5), st.floats(0, 1e3)),
     *(st.sampled_from([1.0, 2.0]), st.floats(0, 1e6)),
 )
-NO_BLOCKS = (0, 1, 0, 1, 1, 0)  # no token table, no pages: the last arguments of max_context
+
+
+def longest(budget, batch, kv):
+    """Longest context of a runtime without blocks and without a table of tokens."""
+    full, windowed, window, cross, width, state = kv
+    known = {"kv_budget": budget, "rank_batch": batch, "kv_window": window}
+    known |= {"stage_kv_full": full, "stage_kv_windowed": windowed, "stage_kv_cross": cross}
+    known |= {"kv_element_size": width, "rank_state_size": state, "encoder_context": 0.0}
+    known |= {"table_memory": 0.0, "table_per_token": 0.0, "block_size": 1.0}
+    return value("max_context", {**known, "page_tokens": 1.0, "longest_blocks": math.inf})
 
 
 @given(kv=KV, budget=st.floats(-1e9, 1e12), more=st.floats(0, 1e11), b=COUNT)
 def test_more_memory_never_shortens_the_context(kv, budget, more, b):
-    short, long = (kernels.max_context(m, b, 0, *kv, *NO_BLOCKS) for m in (budget, budget + more))
+    short, long = (longest(memory, b, kv) for memory in (budget, budget + more))
     assert 0 <= short <= long
 
 
@@ -110,28 +119,26 @@ def test_the_longest_context_fits_and_a_longer_one_does_not(kv, budget, b):
         elements = kernels.kv_elements(b, context, 0, full, windowed, window, cross)
         return kernels.kv_memory(elements, width, b, state)
 
-    longest = kernels.max_context(budget, b, 0, *kv, *NO_BLOCKS)
-    if 0 < longest < kernels.UNBOUNDED:
-        assert size(longest) <= budget * (1 + 1e-9)
-        assert size(longest + 2) >= budget * (1 - 1e-9)
+    context = longest(budget, b, kv)
+    if 0 < context < kernels.UNBOUNDED:
+        assert size(context) <= budget * (1 + 1e-9)
+        assert size(context + 2) >= budget * (1 - 1e-9)
 
 
 @given(h=SHARE, r=SHARE, m=st.floats(0, 1e12), p=SHARE, c=SHARE)
 def test_link_traffic_does_not_depend_on_the_predictor(h, r, m, p, c):
-    now = kernels.in_time(p, h, r)
-    early, late = kernels.early_traffic(now, r, m), kernels.late_traffic(now, m, c)
-    host = kernels.host_read(now, m, c)
-    assert abs(kernels.link_traffic(early, late) + host - (1 - r) * m) <= 1e-9 * max(m, 1)
+    known = {"hit_rate": h, "prediction": p, "reuse": r, "host_compute": c}
+    known["step_expert_memory"] = m
+    moved, host = value("link_traffic", known), value("host_read", known)
+    assert abs(moved + host - (1 - r) * m) <= 1e-9 * max(m, 1)
 
 
 @given(r=SHARE, h=SHARE, p=SHARE, transfer=st.floats(0, 1e3), gpu=st.floats(0, 10))
 def test_overlap_hides_at_most_the_gpu_time(r, h, p, transfer, gpu):
-    now = kernels.in_time(p, h, r)
-    ahead = kernels.prefetch_time(now, r, transfer)
-    behind = kernels.fetch_time(now, transfer, 0.0)
-    exposed = kernels.exposed_time(ahead, behind, gpu)
+    known = {"hit_rate": h, "prediction": p, "reuse": r, "host_compute": 0.0}
+    known |= {"transfer_time": transfer, "gpu_time": gpu}
+    hidden, exposed = value("hidden_time", known), value("exposed_time", known)
     serial = (1.0 - r) * transfer
-    hidden = kernels.hidden_time(ahead, gpu)
     rounding = 1e-12 * transfer + 1e-300
     assert hidden + exposed == pytest.approx(serial, rel=1e-9, abs=rounding)
     assert serial - gpu - rounding <= exposed <= serial + rounding
@@ -148,14 +155,6 @@ def test_prediction_at_most_halves_a_step_in_the_same_memory(r, h, memory, gpu, 
     cell = {"reuse": r, "hit_rate": h, "step_expert_memory": memory, "gpu_time": gpu}
     cell |= {"host_link_rate": rate, "copy_latency": 0.0, "host_compute": 0.0, "host_time": 0.0}
     cell |= {"expert_matrices": 3, "decode_moe_layers": 10, "rank_unique_experts": 5}
-
-    def value(name, prediction):
-        known = {**cell, "prediction": prediction}
-        reads = QUANTITIES[name].inputs
-        return QUANTITIES[name].formula(
-            *(known[n] if n in known else value(n, prediction) for n in reads)
-        )
-
-    predicted, reactive = value("step_time", 1.0), value("step_time", 0.0)
+    predicted, reactive = (value("step_time", {**cell, "prediction": p}) for p in (1.0, 0.0))
     assert predicted <= reactive * (1 + 1e-9)
     assert 2 * predicted >= reactive * (1 - 1e-9)

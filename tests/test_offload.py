@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import prophet_xr as px
 from prophet_xr.reporting import figure_style
 from prophet_xr.studies.offloading import figures, regions, report, run, sweeps, tables, wording
+from prophet_xr.studies.published.latency_claims import MEASURED, latency_targets, step_ratio
 
 AXES = {
     "model": ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b"],
@@ -147,7 +148,7 @@ def test_more_slots_never_slow_a_cache(costs):
 
 
 def test_assumed_localities_are_marked(costs):
-    known = costs.locality_measured.sel(model=regions.SHOWN)
+    known = costs.locality_measured.sel(model=MEASURED)
     assert known.all()
     assert not costs.locality_measured.sel(model="grok-1-314b")
     assert int(costs.locality_measured.sum()) == 8
@@ -177,7 +178,7 @@ def test_the_least_share_and_hit_rate_by_hand(toy):
     assert np.isnan(regions.least_share(toy, 1.1).values).all()  # all experts are no answer
     least = regions.least_hit_rate(toy, 2.0)
     np.testing.assert_array_equal(least, [np.nan, np.nan, 0.7, 1.0])  # raised to the reuse
-    assert regions.ratio(toy).sel(hit_rate=1.0).values.tolist() == pytest.approx([1.5, 3, 7.5, 9])
+    assert step_ratio(toy).sel(hit_rate=1.0).values.tolist() == pytest.approx([1.5, 3, 7.5, 9])
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -209,7 +210,7 @@ def test_cells_beyond_the_native_context_are_not_counted(costs):
 
 
 def test_the_studys_numbers_come_from_its_claims():
-    targets = regions.targets()
+    targets = latency_targets()
     assert (targets.free, targets.slow, targets.lower) == (1.25, 47.5, 37.5)
     assert targets.stated == ((0.875, 1.2), (0.95, 50))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import reference as by_hand
+from formulas import value
 
-from prophet_xr import grid, kernels
+from prophet_xr import grid
 from prophet_xr.catalogue import specs
 
 MODELS = json.loads((Path(__file__).parent / "models_reference.json").read_text())
@@ -125,25 +126,33 @@ def test_a_checkpoint_weighs_what_its_files_do():
         assert weights.sel(model=label).item() == pytest.approx(size * 1e9, rel=2e-3), label
 
 
-NO_BLOCKS = (0, 1, 0, 1, 1, 0)  # no token table, no pages: the last arguments of max_context
+WITHOUT_BLOCKS = {  # a runtime that counts bytes, and keeps no table of tokens
+    **{"table_memory": 0, "table_per_token": 0},
+    **{"block_size": 1, "page_tokens": 1, "longest_blocks": math.inf},
+}
 
 
 def test_windowed_cache_inverts_piecewise():
     # 10 full and 30 windowed elements a token, window 100, 2 B each: 80 B to the window, then 20
-    def longest(room):
-        return kernels.max_context(room, 1, 0, 10, 30, 100, 0, 2, 0, *NO_BLOCKS)
+    cell = {"rank_batch": 1, "kv_window": 100, "kv_element_size": 2, **WITHOUT_BLOCKS}
+    cell |= {"stage_kv_full": 10, "stage_kv_windowed": 30, "fixed_sequence_memory": 0}
+
+    def longest(room, **other):
+        return value("max_context", {**cell, "kv_budget": room, **other})
 
     assert longest(8_000) == 100
     assert longest(7_999) == 99
     assert longest(8_020) == 101
     assert longest(8_019) == 100
     assert longest(0) == longest(-5) == 0
-    assert kernels.max_context(1e9, 1, 0, 0, 30, 100, 0, 2, 0, *NO_BLOCKS) == kernels.UNBOUNDED
+    assert longest(1e9, stage_kv_full=0) == 2**53
 
 
 def test_encoder_tokens_and_state_take_room_before_the_context():
-    room = kernels.max_context(1_000, 2, 10, 5, 0, 0, 3, 2, 40, *NO_BLOCKS)
-    assert room == (1_000 / 2 - 40 - 3 * 2 * 10) // 10
+    cell = {"kv_budget": 1_000, "rank_batch": 2, "encoder_context": 10, "rank_state_size": 40}
+    cell |= {"stage_kv_full": 5, "stage_kv_windowed": 0, "kv_window": 0, "stage_kv_cross": 3}
+    longest = value("max_context", {**cell, "kv_element_size": 2, **WITHOUT_BLOCKS})
+    assert longest == (1_000 / 2 - 40 - 3 * 2 * 10) // (5 * 2) == 40
 
 
 def test_precision_narrows_what_it_names():

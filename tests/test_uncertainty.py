@@ -10,7 +10,7 @@ import xarray as xr
 import prophet_xr as px
 from prophet_xr import sensitivity as sa
 from prophet_xr.catalogue import specs
-from prophet_xr.studies.sensitivity import sweeps, wording
+from prophet_xr.studies.sensitivity import assumptions, sweeps, wording
 from prophet_xr.studies.sensitivity.headlines import conclusions, judged
 from prophet_xr.studies.validation import engine_logs, offloading
 
@@ -53,6 +53,35 @@ def test_the_priors_of_the_project_have_sources_and_stay_in_bounds(cell):
         assert len(own.source) > 20
     drawn = px.draws(cell, count=64)
     assert px.sweep(drawn, ["step_time"]).step_time.notnull().all()
+
+
+def test_the_locality_of_models_has_the_correlation_of_its_ranks():
+    every = specs.read("model")
+    measured = every.isel(model=(every.reuse_strength_status == "measured").values)
+    ranks = [
+        [int((v < values).sum()) for v in values]
+        for values in (measured[name].values for name in assumptions.LOCALITY)
+    ]
+    count = len(ranks[0])
+    steps = sum((one - other) ** 2 for one, other in zip(*ranks, strict=True))
+    spearman = 1 - 6 * steps / (count * (count**2 - 1))
+    assert assumptions.locality() == pytest.approx(2 * np.sin(np.pi / 6 * spearman), rel=1e-12)
+
+
+def test_draws_of_a_count_are_whole_unless_they_are_meant_to_be_continuous(cell):
+    whole = px.draws(cell, {"batch": sa.prior("empirical", 1, 2, 8)}, 16)
+    assert set(whole.batch.values) == {1, 2, 8}
+    px.sweep(whole, ["step_time"])
+    for own in (
+        sa.prior("uniform", 1, 16),
+        sa.prior("empirical", 1, 2.5),
+        sa.prior("empirical", 1, 2, factor=True),
+    ):
+        with pytest.raises(px.InputError, match="batch is counted; expected an empirical one of"):
+            px.draws(cell, {"batch": own}, 16)
+    smooth = px.draws(cell, {"batch": sa.prior("uniform", 1, 16, continuous=True)}, 16)
+    assert (smooth.batch % 1 > 0).any()
+    assert np.unique(px.sweep(smooth, ["step_time"]).step_time).size > 15
 
 
 def test_empirical_priors_are_what_was_measured():
@@ -195,11 +224,11 @@ def test_robustness_by_hand():
     found = sa.robustness(holds, base)
     assert found.share == pytest.approx(2 / 3)
     assert found.share_by_a.values.tolist() == [1, 1, 0]
-    assert found.verdict == wording.HANGS
+    assert found.verdict == wording.DEPENDS
     assert found.total.values.tolist() == pytest.approx([1, 0])
     assert found.nearest.values.tolist() == ["4.0", ""]
     assert sa.robustness(holds, base, {"a": 4.0}).verdict == wording.WRONG
-    assert sa.robustness(holds, base, {"a": 1.0}).verdict == wording.IN_TRUTH
+    assert sa.robustness(holds, base, {"a": 1.0}).verdict == wording.TRUE_PART
     found = sa.robustness((a >= 1) & (b.b == "y"), base)
     assert found.nearest.values.tolist() == ["1.0", "y"]
     assert not found.at_base
@@ -232,17 +261,31 @@ def test_what_is_no_conclusion_is_refused(holds, base, truth, message):
         sa.robustness(space, base, truth)
 
 
-def test_ranking_is_that_of_scipy():
-    from scipy.stats import kendalltau
+def test_tau_by_hand():
+    scores = xr.DataArray(
+        [[3, 2, 1], [3, 1, 2], [1, 1, 1], [2, 1, 1], [np.nan, 1, 2]],
+        dims=["a", "model"],
+        coords={"a": range(5), "model": list("xyz")},
+    )
+    tau = sa.ranking(scores, "model", {"a": 0}).tau
+    # Pairs in order less pairs against it, over the root of the untied pairs on each side.
+    np.testing.assert_allclose(tau, [1, 1 / 3, np.nan, 2 / np.sqrt(3 * 2), -1], rtol=1e-15)
+    two = sa.ranking(scores.isel(model=[0, 1]), "model", {"a": 0}).tau
+    np.testing.assert_array_equal(two, [1, 1, np.nan, 1, -1])
+    one = sa.ranking(scores.isel(model=[0]), "model", {"a": 0})
+    assert one.tau.isnull().all()
+    assert (one["first"] == 1).all()
 
+
+def test_a_ranking_counts_what_has_no_number_last():
     scores = xr.DataArray(
         [[3.0, 2.0, 1.0], [1.0, 2.0, 2.0], [np.nan, 1.0, np.nan]],
         dims=["a", "model"],
         coords={"a": [0, 1, 2], "model": list("xyz")},
     )
     found = sa.ranking(scores, "model", {"a": 0})
-    want = [kendalltau([3, 2, 1], row).statistic for row in ([3, 2, 1], [1, 2, 2], [0, 1, 0])]
-    np.testing.assert_allclose(found.tau, want)
+    # Ranks 3 2 1, 1 2 2 and 0 1 0, by hand as in test_tau_by_hand.
+    np.testing.assert_allclose(found.tau, [1.0, -2 / np.sqrt(3 * 2), 0.0], atol=1e-15)
     np.testing.assert_allclose(found["first"], [1 / 3, 1.5 / 3, 0.5 / 3])
     for of, base, message in (("b", {"a": 0}, "'b' is no dim"), ("model", {}, "base lacks 'a'")):
         with pytest.raises(px.InputError, match=message):
@@ -254,9 +297,9 @@ def test_the_headlines_hold_as_the_claims_say(cubes):
     assert set(found.verdict) <= set(wording.VERDICTS)
     assert found.loc["DeepSeek-MoE-16B extends most"].at_base
     assert found.loc["64 experts is optimal"].at_base
-    assert found.loc["64 experts is optimal"].verdict == wording.HANGS
+    assert found.loc["64 experts is optimal"].verdict == wording.DEPENDS
     assert found.loc["64 experts free 87.5% or more at batch 1"].verdict == wording.SOLID
-    assert found.loc["8 to 16 experts free nothing from batch 8 on"].hangs_on == "routing"
+    assert found.loc["8 to 16 experts free nothing from batch 8 on"].depends_on == "routing"
     assert not found.loc["Small models extend 1.5 to 2.2x"].at_base
     assert not found.loc["Prophet beats fetching by 40x"].at_base
     for own in conclusions(cubes):

@@ -1,22 +1,16 @@
 """Every formula yields its declared units; pint is nowhere near the hot loop."""
 
+import importlib
+import itertools
 import math
+import pkgutil
 from types import SimpleNamespace
 
 import pint
 import pytest
 
-from prophet_xr import kernels  # noqa: F401  (declares the metrics)
-from prophet_xr.physics import (
-    communication,
-    decode_step,
-    kv_blocks,
-    memory,
-    plans,
-    routing,
-    runtime,
-    weights,
-)
+from prophet_xr import kernels, physics  # noqa: F401  (kernels declares the metrics)
+from prophet_xr.physics import memory
 from prophet_xr.registry import QUANTITIES, metrics, of
 
 UNITS = pint.UnitRegistry(None)
@@ -32,22 +26,19 @@ for line in (
     UNITS.define(line)
 
 
-CONSTANTS = (
-    (routing, "EXPERT", "expert"),
-    (plans, "EXPERT", "expert"),
-    (runtime, "EXPERT", "expert"),
-    (runtime, "ELEMENT", "element"),
-    (runtime, "TOKEN", "token"),
-    (runtime, "LOGIT", "B"),
-    (communication, "EXPERT", "expert"),
-    (communication, "ELEMENT", "element"),
-    (kv_blocks, "STEP", "token"),
-    (kv_blocks, "TOKEN", "token"),
-    (memory, "TOKEN", "token"),
-    (weights, "EXPERT", "expert"),
-    (weights, "PER_TOKEN", "parameter * token / element"),
-    (decode_step, "EXPERT", "expert"),
-)
+CONSTANTS = {  # by their names in the modules of the physics
+    "ELEMENT": "element",
+    "EXPERT": "expert",
+    "TOKEN": "token",
+    "PROJECTION": "parameter * token / element",
+    "LOGIT": "B",
+    "STEP": "token",
+    "UNBOUNDED": "token",
+}
+MODULES = [
+    importlib.import_module(m.name)
+    for m in pkgutil.iter_modules(physics.__path__, f"{physics.__name__}.")
+]
 
 
 POSSIBLE = {"plan_reason": 0.0, "policy_reason": 0.0, "memory_budget": 1e6}
@@ -68,9 +59,9 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
     monkeypatch.setattr(
         memory, "math", SimpleNamespace(floor=lambda x: x, nan=math.nan, inf=math.inf)
     )
-    monkeypatch.setattr(memory, "UNBOUNDED", UNITS.Quantity(memory.UNBOUNDED, "token"))
-    for module, name, unit in CONSTANTS:
-        monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
+    for module, (name, unit) in itertools.product(MODULES, CONSTANTS.items()):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, UNITS.Quantity(getattr(module, name), unit))
     values = (
         (0.0, 0.5, 7.0, 200.0) if q.dtype == "bool" or q.flags else (0.0, 0.5, 7.0, 200.0, math.nan)
     )

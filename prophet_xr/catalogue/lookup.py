@@ -134,7 +134,8 @@ def _own(file: Path, _changed: int) -> xr.Dataset:
     config, name, like = kept.get("config"), kept.get("name"), kept.get("like")
     if not isinstance(config, Mapping) or not isinstance(name, str):
         raise SpecError(f"model {file}: expected a file made by `prophet-xr specs add`")
-    return spec_from_config(config, name, like=like if isinstance(like, str) else None)
+    row = spec_from_config(config, name, like=like if isinstance(like, str) else None)
+    return specs.read_only(row)
 
 
 # --- Rows for a sweep ------------------------------------------------------------------------

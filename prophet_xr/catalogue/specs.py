@@ -37,7 +37,7 @@ def _open(file: Path, _changed: int) -> dict[str, xr.Dataset]:
     try:
         with netCDF4.Dataset(file) as tree:
             tree.set_auto_mask(False)
-            found = {g: _group(tree[g]) for g in groups()}
+            found = {g: read_only(_group(tree[g])) for g in groups()}
     except (OSError, ValueError, LookupError, RuntimeError, AttributeError) as problem:
         raise SpecError(
             f"specs: {file} cannot be read ({problem}); expected a file made by "
@@ -53,9 +53,16 @@ def _group(node: netCDF4.Dataset | netCDF4.Group) -> xr.Dataset:
     return xr.Dataset({name: _variable(v) for name, v in node.variables.items()})
 
 
+def read_only(data: xr.Dataset) -> xr.Dataset:
+    """Lock the arrays of rows that every later call is given."""
+    for name in set(data.variables) - set(data.xindexes):  # what an index gives is a copy
+        data.variables[name].values.flags.writeable = False
+    return data
+
+
 def _variable(stored: netCDF4.Variable) -> xr.Variable:
     """Text comes as Python objects; labels are fixed-width text everywhere else."""
-    values = np.asarray(stored[...], "U" if stored.dtype is str else None)
+    values = np.array(stored[...], "U" if stored.dtype is str else None)
     attrs = {key: stored.getncattr(key) for key in stored.ncattrs() if not key.startswith("_")}
     return xr.Variable(stored.dimensions, values, attrs)
 

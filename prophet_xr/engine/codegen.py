@@ -15,14 +15,16 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from prophet_xr.engine import accumulate
-from prophet_xr.registry import BASELINE, POLICY, Quantity, is_baseline, of
+from prophet_xr.registry import BASELINE, MODULES, POLICY, Quantity, carried, is_baseline, of
 
 Dims = tuple[str, ...]
 
-HEADER = """import math
-import numpy as np
-from numba import njit
-"""
+HEADER = "".join(
+    [
+        *(f"import {m}\n" if m == n else f"import {m} as {n}\n" for n, m in MODULES.items()),
+        "from numba import njit\n",
+    ]
+)
 # Formulas are inlined before typing and arrays indexed in place, without views: both halve the
 # time to compile, and the loops are the same.
 PLAIN = '@njit(error_model="numpy", inline="always")'
@@ -103,18 +105,22 @@ def function(formula: Callable, name: str, how: str = PLAIN) -> str:
     tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     parts: list[str] = []
-    for global_name in formula.__code__.co_names:
-        value = formula.__globals__.get(global_name)
-        if inspect.isfunction(value) and value not in FOLDING:
+    for global_name, value in carried(formula).items():
+        if not inspect.isfunction(value):
+            parts.append(f"{global_name} = {_literal(value)}")
+        elif value not in FOLDING:
             parts.append(function(value, global_name))
-        elif value is math.inf:
-            parts.append(f"{global_name} = math.inf")
-        elif isinstance(value, int | float):
-            parts.append(f"{global_name} = {value!r}")
     tree.name, tree.decorator_list = name, []
     if ast.get_docstring(tree):
         tree.body = tree.body[1:]
     return "\n".join([*parts, how, ast.unparse(tree)])
+
+
+def _literal(number: float) -> str:
+    """Text of a constant."""
+    if math.isfinite(number):
+        return repr(number)
+    return "math.nan" if math.isnan(number) else f"{'-' if number < 0 else ''}math.inf"
 
 
 def _loop(index: str, count: str, body: Iterable[str]) -> list[str]:
@@ -157,12 +163,13 @@ def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
 
 
 def _simple(formula: Callable) -> bool:
-    """Tell whether a formula is only arithmetic and comparisons, which vectorise."""
+    """Tell whether a formula is only arithmetic and comparisons, which vectorise; helpers too."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     nodes = list(ast.walk(ast.Module(tree.body, [])))
-    calls = [n.func for n in nodes if isinstance(n, ast.Call)]
-    plain = all(isinstance(f, ast.Name) and f.id in ("min", "max", "abs") for f in calls)
+    calls = {getattr(n.func, "id", "") for n in nodes if isinstance(n, ast.Call)}
+    helpers = [formula.__globals__.get(name) for name in calls - {"min", "max", "abs"}]
+    plain = all(inspect.isfunction(helper) and _simple(helper) for helper in helpers)
     return plain and not any(isinstance(n, ast.Pow | ast.While | ast.For) for n in nodes)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from prophet_xr.engine.nests import layout, natural
 from prophet_xr.engine.partition import Dims, part_lengths, slices
 from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
 
@@ -19,6 +18,7 @@ Sweep = Callable[..., xr.Dataset]
 
 def cube(
     data: xr.Dataset,
+    dims_of: Mapping[str, Dims],
     chunks: Mapping[Hashable, tuple[int, ...]],
     wanted: Iterable[str],
     dtype: str,
@@ -32,7 +32,6 @@ def cube(
     """
     wanted = list(wanted)
     own = {str(d): c for d, c in chunks.items()}
-    dims_of = natural(data, needed(wanted), layout(data))
     sizes = {str(d): n for d, n in data.sizes.items()}
     lengths = part_lengths(sizes, [dims_of[n] for n in wanted], {POLICY, *own}, BLOCK)
     cuts = {d: slices(n, lengths[d]) for d, n in sizes.items()}

@@ -5,6 +5,7 @@ Compiled code checks nothing, so every array is checked here before it is handed
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
@@ -32,6 +33,22 @@ def cores() -> int:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="prophet_xr")
+
+
+def _forget_pools() -> None:
+    """Let a forked child start threads of its own: for those of its parent it would wait for ever.
+
+    Dask, which runs lazy cubes and copies to NetCDF, keeps its threads over a fork too.
+    """
+    _pool.cache_clear()
+    threaded = sys.modules.get("dask.threaded")
+    if threaded is not None:
+        vars(threaded).update(default_pool=None)
+        threaded.pools.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forget_pools)
 
 
 def walks(plan: Iterable[Nest], sizes: Mapping[str, int]) -> int:

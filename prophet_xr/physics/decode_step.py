@@ -1,73 +1,93 @@
-"""One decode step with every expert at hand: what it computes and reads, and how long.
+"""One decode step with every expert in GPU memory: what it computes and reads, and how long.
 
-Of a plan: by the busiest GPU of each stage, the stages one after another.
+Under a plan, the busiest GPU of each stage counts, and the stages run one after another.
 """
 
+from prophet_xr.physics.weights import on_busiest_rank
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # unit of a plain count below
 
 
 @metric("FLOP / element")
 def attention_load(attention_reuse, micro_share, tensor_share):
-    """Attention arithmetic of a GPU per KV element of a data rank.
+    """Attention arithmetic of one GPU per KV element of its data rank.
 
-    FLOP per element x share of the sequences in a pass x share of a layer.
+    FLOP per element x share of the sequences in a stage x share of a layer.
     """
     return attention_reuse * micro_share * tensor_share
 
 
 @metric("parameter")
+def decode_parameters(fixed_parameters, lookup_parameters, encoder_parameters):
+    """Fixed parameters that a token of a decode step passes through.
+
+    fixed parameters - embeddings that are only looked up - encoder.
+    """
+    return fixed_parameters - lookup_parameters - encoder_parameters
+
+
+@metric("parameter")
+def undivided_parameters(replicated_parameters, router_parameters, norm_parameters):
+    """Parameters that every tensor rank holds whole.
+
+    replicated parameters of attention + routers + norms.
+    """
+    return replicated_parameters + router_parameters + norm_parameters
+
+
+@metric("parameter")
+def routed_parameters(decode_moe_layers, top_k, expert_parameters, expert_degree, imbalance):
+    """Parameters of routed experts that one token of a decode step passes through.
+
+    layers x top-k x parameters of one expert; under expert parallelism x imbalance.
+    """
+    uneven = imbalance if expert_degree > 1 else 1.0
+    return uneven * decode_moe_layers * top_k * expert_parameters
+
+
+@metric("parameter")
 def rank_active_parameters(
-    fixed_parameters,
-    lookup_parameters,
-    encoder_parameters,
-    replicated_parameters,
-    router_parameters,
-    norm_parameters,
+    decode_parameters,
+    undivided_parameters,
+    routed_parameters,
     kv_projections,
     kv_share,
     tensor_share,
-    decode_moe_layers,
-    top_k,
-    expert_parameters,
-    expert_degree,
-    imbalance,
 ):
-    """Parameters of a GPU that one token of its sequences passes, over all stages.
+    """Parameters of one GPU that a token passes through, over all stages.
 
-    (fixed + layers x top-k x parameters of one expert) / tensor degree, where expert ranks share
-    all tokens as they share all experts; what every rank holds is passed on each, as routers are.
+    (fixed parameters that ranks divide + routed experts) / tensor degree + parameters that
+    every rank holds whole + copies of K and V where ranks repeat KV heads.
     """
-    everywhere = replicated_parameters + router_parameters + norm_parameters
-    whole = everywhere + kv_projections * (kv_share - tensor_share)
-    fixed = fixed_parameters - lookup_parameters - encoder_parameters - everywhere
-    uneven = imbalance if expert_degree > 1 else 1.0
-    routed = uneven * decode_moe_layers * top_k * expert_parameters
-    return (fixed + routed) * tensor_share + whole
+    whole = undivided_parameters + kv_projections * (kv_share - tensor_share)
+    divided = decode_parameters - undivided_parameters + routed_parameters
+    return divided * tensor_share + whole
+
+
+@metric("element")
+def prompt_kv_elements(kv_full, kv_windowed, kv_window, prompt_context):
+    """KV elements that one prompt token attends to.
+
+    full x context + windowed x min(context, window), at the context of the prompt.
+    """
+    return kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
 
 
 @metric("FLOP")
 def prompt_flops(
     micro_prompt,
     rank_active_parameters,
-    embedding_parameters,
-    lookup_parameters,
+    head_parameters,
     prompt_reuse,
     tensor_share,
-    kv_full,
-    kv_windowed,
-    kv_window,
-    prompt_context,
+    prompt_kv_elements,
 ):
-    """Arithmetic of the prompt tokens of a step.
+    """Arithmetic of the prompt tokens of one step.
 
-    2 FLOP per active parameter and token, and the attention of each over the prompt's context; no
-    output head, whose logits are computed of the last token alone.
+    prompt tokens x (2 FLOP per active parameter without the output head + attention over the
+    prompt's context); the head computes the logits of the last token alone.
     """
-    head = (embedding_parameters - lookup_parameters) * tensor_share
-    seen = kv_full * prompt_context + kv_windowed * min(prompt_context, kv_window)
-    attended = prompt_reuse * tensor_share * seen
+    head = head_parameters * tensor_share
+    attended = prompt_reuse * tensor_share * prompt_kv_elements
     return micro_prompt * (2.0 * (rank_active_parameters - head) + attended)
 
 
@@ -77,7 +97,8 @@ def step_flops(
 ):
     """Arithmetic of one step.
 
-    2 FLOP per active parameter and token, the attention over the KV cache, and the prompts.
+    tokens of a sequence x (2 FLOP per active parameter and sequence + attention over the KV
+    cache) + prompts.
     """
     decoding = 2.0 * micro_batch * rank_active_parameters + attention_load * kv_elements
     return tokens * decoding + prompt_flops
@@ -87,16 +108,15 @@ def step_flops(
 def rank_unique_experts(step_experts, expert_share, rank_experts):
     """Distinct experts of a layer that one GPU reads in a step.
 
-    U x share of the busiest expert rank, at most what the rank holds; at least one, since a layer
-    ends with the rank that has one.
+    distinct experts x share of the busiest expert rank; at least one, since the layer waits for
+    a rank that reads one, at most what the rank holds.
     """
-    own = max(step_experts * expert_share, min(step_experts, EXPERT))
-    return rank_experts if own > rank_experts else own
+    return on_busiest_rank(step_experts, expert_share, rank_experts)
 
 
 @metric("B")
 def step_expert_memory(decode_moe_layers, rank_unique_experts, rank_expert_size):
-    """Expert weights one decode step reads.
+    """Expert weights that one decode step reads.
 
     layers x distinct experts x bytes of one.
     """
@@ -106,18 +126,18 @@ def step_expert_memory(decode_moe_layers, rank_unique_experts, rank_expert_size)
 @metric("B")
 def step_fixed_memory(
     layer_memory,
-    embedding_parameters,
-    lookup_parameters,
+    head_parameters,
     embedding_width,
     encoder_parameters,
     attention_width,
     tensor_share,
 ):
-    """Fixed weights one decode step reads, over all stages.
+    """Fixed weights that one decode step reads, over all stages.
 
-    All layers and the output head; no embeddings only looked up, no encoder.
+    weights of all layers + output head - encoder; embeddings that are only looked up are not
+    read.
     """
-    head = (embedding_parameters - lookup_parameters) * embedding_width
+    head = head_parameters * embedding_width
     return layer_memory + (head - encoder_parameters * attention_width) * tensor_share
 
 
@@ -132,10 +152,10 @@ def step_read(
     tensor_share,
     micro_share,
 ):
-    """Bytes one decode step reads from GPU memory, constant state that it writes back included.
+    """Bytes that one decode step reads from GPU memory, and of constant state writes back.
 
-    Fixed weights, distinct experts, over all stages the KV cache of the sequences that pass, and
-    their constant state twice.
+    fixed weights + distinct experts + share of the sequences in a stage x (KV cache of all
+    layers + 2 x constant state).
     """
     cached = kv_elements * kv_element_size + 2.0 * rank_batch * state_size * tensor_share
     return step_fixed_memory + step_expert_memory + micro_share * cached
@@ -143,43 +163,43 @@ def step_read(
 
 @metric("s")
 def compute_time(step_flops, compute_rate):
-    """Time in arithmetic, at the datasheet rate.
+    """Time of the arithmetic of one step, at the datasheet rate.
 
-    FLOP of the step / FLOP per second.
+    FLOP / FLOP per second.
     """
     return step_flops / compute_rate
 
 
 @metric("s")
 def memory_time(step_read, memory_rate):
-    """Time on the memory bus, at the datasheet rate.
+    """Time of the memory reads of one step, at the datasheet rate.
 
-    Bytes read / memory bandwidth.
+    bytes / memory bandwidth.
     """
     return step_read / memory_rate
 
 
 @metric("s")
 def memory_slack(memory_time, compute_time):
-    """Time by which memory outlasts arithmetic; 0 where arithmetic rules.
+    """Time by which memory reads take longer than arithmetic.
 
-    max(memory, arithmetic) - arithmetic.
+    max(memory, arithmetic) - arithmetic; 0 where arithmetic takes longer.
     """
     return max(memory_time, compute_time) - compute_time
 
 
 @metric("s")
 def fixed_time(software_floor, communication_time):
-    """Host overhead and exchange between GPUs of one step.
+    """Host overhead and exchange between GPUs in one step.
 
-    Host overhead + exchange.
+    host overhead + exchange.
     """
     return software_floor + communication_time
 
 
 @metric("s")
 def gpu_time(compute_time, memory_time, fixed_time):
-    """Decode step with every expert at hand.
+    """Time of one decode step if all experts were in GPU memory.
 
     max(arithmetic, memory) + host overhead + exchange between GPUs.
     """

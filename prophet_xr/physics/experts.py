@@ -4,6 +4,9 @@ import math
 
 from prophet_xr.registry import metric
 
+POLICY_REASONS = ("possible", "more_slots_than_experts")
+POSSIBLE_POLICY, MORE_SLOTS_THAN_EXPERTS = range(len(POLICY_REASONS))
+
 
 @metric("parameter")
 def fixed_parameters(
@@ -32,6 +35,15 @@ def fixed_parameters(
 
 
 @metric("parameter")
+def head_parameters(embedding_parameters, lookup_parameters):
+    """Parameters of the output head.
+
+    embedding parameters - those that are only looked up.
+    """
+    return embedding_parameters - lookup_parameters
+
+
+@metric("parameter")
 def total_parameters(fixed_parameters, moe_layers, n_experts, expert_parameters):
     """Parameters of the model.
 
@@ -42,7 +54,7 @@ def total_parameters(fixed_parameters, moe_layers, n_experts, expert_parameters)
 
 @metric("parameter")
 def active_parameters(fixed_parameters, moe_layers, top_k, expert_parameters):
-    """Parameters one token passes through, embeddings included.
+    """Parameters that one token passes through, embeddings included.
 
     fixed + layers x top-k x parameters of one expert.
     """
@@ -58,13 +70,14 @@ def expert_size(expert_parameters, expert_width):
     return expert_parameters * expert_width
 
 
-@metric("1", dtype="int64", flags=("possible", "more_slots_than_experts"))
+@metric("1", dtype="int64", flags=POLICY_REASONS)
 def policy_reason(n_experts, cache_slots, keep_slots):
     """Why the policy cannot exist for the model.
 
-    A cache of more slots than the layer has experts is none; without experts any will do.
+    Its cache has more slots than a layer has experts; a model without experts allows any cache.
     """
-    return 1 if keep_slots > 0 and cache_slots > n_experts > 0 else 0
+    too_large = keep_slots > 0 and cache_slots > n_experts > 0
+    return MORE_SLOTS_THAN_EXPERTS if too_large else POSSIBLE_POLICY
 
 
 @metric("expert")
@@ -80,22 +93,24 @@ def resident_experts(
     staging,
     policy_reason,
 ):
-    """Experts a layer keeps in GPU memory.
+    """Experts of a layer that stay in GPU memory.
 
-    All E (baseline), the batch's U and staging slots (prophet), k (on_demand) or C slots (lru,
-    cpu_compute); NaN where the policy cannot exist, see policy_reason.
+    At most all E: E (baseline), the batch's distinct experts and the staging slots (prophet),
+    top-k (on_demand) or the cache slots (lru, cpu_compute); NaN where the policy cannot exist,
+    see policy_reason.
     """
-    if policy_reason > 0:
-        return n_experts * math.nan
-    kept = keep_all * n_experts + keep_batch * (unique_experts + staging)
-    return min(n_experts, kept + keep_top_k * top_k + keep_slots * cache_slots)
+    if policy_reason > POSSIBLE_POLICY:
+        return math.nan
+    experts = keep_all * n_experts + keep_batch * (unique_experts + staging)
+    return min(n_experts, experts + keep_top_k * top_k + keep_slots * cache_slots)
 
 
 @metric("B")
 def host_memory(moe_layers, n_experts, resident_experts, expert_size, host_copy):
     """Expert weights in host memory.
 
-    layers x (experts not resident + a copy of the resident ones where the policy holds one).
+    layers x (experts that are not resident + copies of resident ones, where the policy keeps
+    them) x bytes of one expert.
     """
-    held = n_experts - resident_experts + host_copy * resident_experts
-    return moe_layers * held * expert_size
+    experts = n_experts - resident_experts + host_copy * resident_experts
+    return moe_layers * experts * expert_size

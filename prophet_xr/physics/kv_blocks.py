@@ -1,16 +1,16 @@
-"""How many sequences the KV pool of an engine holds, in pages of one size.
+"""How many sequences the KV pool of an engine holds, in blocks of one size.
 
-An engine cuts its pool into blocks of equal bytes.  Layers of unlike kinds form groups of as many
-layers, each group with blocks of its own; a group of constant-state layers takes a block per
-sequence, so blocks grow until one holds the state.
+An engine cuts its pool into blocks of equal bytes.  It sorts the layers into groups of one kind and
+equally many layers, and each group has separate blocks.  A group of constant-state layers takes a
+block per copy of the state, so blocks are made large enough to hold the state of one layer.
 """
 
 import math
 
+from prophet_xr.physics.units import TOKEN
 from prophet_xr.registry import metric
 
-STEP = 16.0  # token; a block that holds state is a multiple of this
-TOKEN = 1.0
+STEP = 16.0  # token; a block that must hold state is a multiple of this
 
 
 @metric("B / token")
@@ -26,28 +26,29 @@ def layer_kv_size(kv_full, kv_windowed, full_layers, windowed_layers, kv_element
 def page_tokens(block_size, state_layers, state_page, tensor_share, layer_kv_size):
     """Tokens of a KV block.
 
-    The runtime's; beside layers with constant state as many as hold the state of one, in 16s.
+    The block size of the runtime; for a model with constant state at least as many tokens as
+    take the bytes of one layer's state, in multiples of 16.
     """
     if state_layers <= 0 or block_size <= TOKEN or not layer_kv_size > 0:
         return block_size
-    held = state_page * tensor_share / layer_kv_size
-    return max(block_size, math.ceil(held / STEP) * STEP)
+    state_tokens = state_page * tensor_share / layer_kv_size
+    return max(block_size, math.ceil(state_tokens / STEP) * STEP)
 
 
 @metric("1")
 def long_layers(full_layers, windowed_layers, window_pages):
-    """Layers whose pages keep every token.
+    """Layers whose blocks keep every token.
 
-    Those that see every token, and windows that engines do not page as such.
+    layers that keep every token + sliding-window layers whose blocks engines do not free.
     """
     return full_layers + (1.0 - window_pages) * windowed_layers
 
 
 @metric("1")
 def short_layers(windowed_layers, window_pages):
-    """Layers whose pages keep a window.
+    """Layers whose blocks keep only a window.
 
-    The windowed layers, where the runtime pages windows.
+    sliding-window layers whose blocks engines free once the window has passed.
     """
     return window_pages * windowed_layers
 
@@ -56,7 +57,7 @@ def short_layers(windowed_layers, window_pages):
 def page_layers(long_layers, short_layers, state_layers):
     """Layers of one group.
 
-    The fewest layers of a kind that the model has.
+    The least number of layers of one kind, of the kinds that the model has; at least 1.
     """
     fewest = long_layers if long_layers > 0 else short_layers + state_layers
     if short_layers > 0:
@@ -95,16 +96,16 @@ def state_groups(state_layers, page_layers):
 
 @metric("1")
 def page_groups(long_groups, short_groups, state_groups):
-    """Groups of layers, each with blocks of its own.
+    """Groups of layers; each group has separate blocks.
 
-    Those of each kind of layer.
+    groups that keep every token + groups that keep a window + groups with constant state.
     """
     return long_groups + short_groups + state_groups
 
 
 @metric("1")
 def window_blocks(kv_window, max_batched_tokens, page_tokens):
-    """Blocks of a window, and of the tokens that one step adds to it.
+    """Blocks that hold a window and the tokens that one step adds to it.
 
     ceil((window - 1 + tokens of a step) / tokens of a block).
     """
@@ -115,7 +116,7 @@ def window_blocks(kv_window, max_batched_tokens, page_tokens):
 def page_size(page_tokens, page_layers, layer_kv_size, pipeline_degree):
     """Bytes of a block on one GPU.
 
-    tokens of a block x layers of a group in a stage x KV bytes of a token in one.
+    tokens of a block x layers of a group in one stage x KV bytes of a token in one layer.
     """
     return page_tokens * math.ceil(page_layers / pipeline_degree) * layer_kv_size
 
@@ -126,8 +127,9 @@ def sequence_pages(
 ):
     """Blocks that a sequence takes at the context.
 
-    Per group of full layers ceil(context / block), of windowed layers those of a window and one
-    step, no more than the context, and one more, of layers with constant state the pages of state.
+    For each group of layers that keep every token, b = ceil(context / tokens of a block); for
+    each group with windows, min(blocks of a window, b) + 1; for each group with constant state,
+    min(copies of the state, b).
     """
     blocks = math.ceil(context / page_tokens)
     windows = short_groups * (min(window_blocks, blocks) + 1.0)
@@ -136,16 +138,17 @@ def sequence_pages(
 
 @metric("B")
 def sequence_memory(kv_memory, rank_batch, block_size, sequence_pages, page_size):
-    """Bytes of the pool that a sequence takes at the context, on one GPU.
+    """Bytes of the KV pool that a sequence takes at the context, on one GPU.
 
-    Its blocks; its bytes alone where the runtime has no blocks.
+    blocks x bytes of a block; KV memory of the batch / sequences where the runtime has no
+    blocks.
     """
     return kv_memory / rank_batch if block_size <= TOKEN else sequence_pages * page_size
 
 
 @metric("B")
 def pool_memory(kv_memory, rank_batch, block_size, sequence_memory):
-    """KV pool that the batch takes at the context, on one GPU.
+    """Bytes of the KV pool that the batch takes at the context, on one GPU.
 
     sequences x bytes of one.
     """

@@ -1,18 +1,18 @@
-"""What a serving engine takes in addition to weights and KV cache, on one GPU."""
+"""Memory that a serving engine takes in addition to weights and KV cache, on one GPU."""
 
 import math
 
+from prophet_xr.physics.units import ELEMENT, EXPERT, TOKEN
 from prophet_xr.registry import metric
 
-ELEMENT = EXPERT = TOKEN = 1.0  # units of plain counts in the products below
 LOGIT = 4.0  # B, a 32-bit number
 
 
 @metric("B")
 def sampler_memory(vocabulary, max_sequences, sampler_copies):
-    """Peak of the sampler when the engine warms up.
+    """Peak memory of the sampler when the engine warms up.
 
-    copies x sequences x vocabulary x 4 B.
+    copies of the logits x sequences x vocabulary x 4 B.
     """
     return sampler_copies * max_sequences * vocabulary * LOGIT
 
@@ -25,16 +25,15 @@ def prefill_memory(
     expert_intermediate,
     dense_intermediate,
     tensor_degree,
-    expert_degree,
+    expert_slices,
     buffer_width,
 ):
-    """Peak of activations in a prefill step.
+    """Peak memory of activations in a prefill step.
 
-    tokens x (3 H + the larger of k (3 I + H) of experts and 3 I of a dense MLP) x bytes, I as
-    one rank has it.
+    tokens x (3 H + max(k (3 I + H) of the experts, 3 I of a dense MLP)) x bytes per activation;
+    H is the hidden size, I the intermediate size on one rank.
     """
-    slices = tensor_degree if expert_degree <= 1 else 1.0
-    routed = top_k / EXPERT * (3.0 * expert_intermediate / slices + hidden_size)
+    routed = top_k / EXPERT * (3.0 * expert_intermediate / expert_slices + hidden_size)
     dense = 3.0 * dense_intermediate / tensor_degree
     width = 3.0 * hidden_size + max(routed, dense)
     return max_batched_tokens / TOKEN * width * buffer_width * ELEMENT
@@ -42,28 +41,38 @@ def prefill_memory(
 
 @metric("B")
 def activation_memory(study_activation, activation_weight, batch, sampler_memory, prefill_memory):
-    """Peak of activations.
+    """Peak memory of activations.
 
-    The larger of sampler and prefill; by the study's rule a constant per sequence of the batch.
+    max(sampler, prefill) + sequences x the study's constant, where the runtime follows the
+    study's rule.
     """
     return activation_weight * study_activation * batch + max(sampler_memory, prefill_memory)
 
 
 @metric("B")
 def non_torch_memory(context_memory, collective_memory, collective_growth, n_gpus):
-    """Device context, workspaces and buffers for exchange.
+    """Device context, workspaces and buffers for exchange between GPUs.
 
-    Context, and with more GPUs: buffers + growth x log2 of the GPUs.
+    device context; with more than one GPU + buffers + growth x log2(GPUs).
     """
     if n_gpus <= 1:
         return context_memory
     return context_memory + collective_memory + collective_growth * math.log2(n_gpus)
 
 
+@metric("B / token")
+def table_per_token(max_sequences, slot_width):
+    """Table of token slots per token of the context.
+
+    sequences that can run x bytes of a slot.
+    """
+    return max_sequences * slot_width
+
+
 @metric("B")
 def table_memory(max_sequences, context, slot_width):
-    """Table of token slots, as some engines keep it for every sequence that can run.
+    """Table of token slots that some engines keep for every sequence that can run.
 
-    Sequences x context x bytes of a slot.
+    sequences that can run x context x bytes of a slot.
     """
     return max_sequences * context * slot_width

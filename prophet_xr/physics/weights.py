@@ -2,18 +2,17 @@
 
 import math
 
+from prophet_xr.physics.missing import keep_nan
+from prophet_xr.physics.units import EXPERT, PROJECTION
 from prophet_xr.registry import metric
-
-EXPERT = 1.0  # unit of a plain count below
-PER_TOKEN = 1.0  # parameter x token / element: a matrix makes one KV element of a token
 
 
 @metric("1")
 def kv_share(kv_heads, tensor_degree, tensor_share):
     """Share of a layer's KV heads on one GPU.
 
-    1 / min(tensor degree, KV heads): ranks divide the heads and repeat what cannot be divided, as
-    the latent of MLA.
+    1 / min(tensor degree, KV heads): ranks divide the heads, and where there are fewer heads
+    than ranks several ranks hold the same head. The latent of MLA counts as one head.
     """
     return tensor_share * max(1.0, tensor_degree / kv_heads)
 
@@ -24,53 +23,74 @@ def kv_projections(hidden_size, kv_full, kv_windowed):
 
     hidden size x KV elements of a token.
     """
-    return hidden_size * (kv_full + kv_windowed) * PER_TOKEN
+    return hidden_size * (kv_full + kv_windowed) * PROJECTION
+
+
+@metric("B")
+def attention_memory(
+    attention_parameters,
+    replicated_parameters,
+    kv_projections,
+    kv_share,
+    tensor_share,
+    attention_width,
+):
+    """Attention weights of all layers on one tensor rank.
+
+    (parameters that ranks divide / tensor degree + K and V x share of the KV heads + parameters
+    that every rank holds whole) x bytes per parameter.
+    """
+    divided = attention_parameters - replicated_parameters - kv_projections
+    parameters = divided * tensor_share + kv_projections * kv_share + replicated_parameters
+    return parameters * attention_width
+
+
+@metric("B")
+def shared_expert_memory(shared_parameters, shared_width, shared_copies, tensor_share):
+    """Weights of the shared experts of all layers on one tensor rank.
+
+    parameters x bytes per parameter x (w + (1 - w) / tensor degree); w is 1 in a runtime that
+    keeps shared experts whole on every rank.
+    """
+    share = shared_copies + (1.0 - shared_copies) * tensor_share
+    return shared_parameters * shared_width * share
 
 
 @metric("B")
 def layer_memory(
-    shared_parameters,
-    shared_width,
+    attention_memory,
+    shared_expert_memory,
     router_parameters,
     router_width,
-    attention_parameters,
-    replicated_parameters,
-    attention_width,
     dense_parameters,
     dense_width,
     state_space_parameters,
     state_space_width,
     norm_parameters,
     norm_width,
-    kv_projections,
-    kv_share,
     tensor_share,
-    shared_copies,
 ):
     """Fixed weights of all layers on one tensor rank.
 
-    Each component in its width; routers, norms and the query's down-projection of MLA whole on
-    every rank, K and V as their heads are shared, shared experts as the runtime does.
+    attention + shared experts + (dense MLPs + state-space layers) / tensor degree + routers and
+    norms, which every rank holds whole; each at its bytes per parameter.
     """
-    shared_share = shared_copies + (1.0 - shared_copies) * tensor_share
-    divided = attention_parameters - replicated_parameters - kv_projections
-    attention = divided * tensor_share + kv_projections * kv_share + replicated_parameters
-    others = dense_parameters * dense_width + state_space_parameters * state_space_width
+    divided = dense_parameters * dense_width + state_space_parameters * state_space_width
     whole = router_parameters * router_width + norm_parameters * norm_width
-    shared = shared_parameters * shared_width * shared_share
-    return attention * attention_width + others * tensor_share + whole + shared
+    return attention_memory + divided * tensor_share + whole + shared_expert_memory
 
 
 @metric("B")
 def embedding_memory(
-    embedding_parameters, lookup_parameters, embedding_width, tensor_share, pipeline_degree
+    embedding_parameters, head_parameters, embedding_width, tensor_share, pipeline_degree
 ):
     """Embeddings and output head on one GPU.
 
-    Both, or in a pipeline the one that the first or last stage holds.
+    parameters x bytes per parameter / tensor degree; in a pipeline only those of the output
+    head, since the first stage holds the embeddings and the last stage the head.
     """
-    left_out = lookup_parameters if pipeline_degree > 1 else 0.0 * lookup_parameters
-    return (embedding_parameters - left_out) * embedding_width * tensor_share
+    parameters = head_parameters if pipeline_degree > 1 else embedding_parameters
+    return parameters * embedding_width * tensor_share
 
 
 @metric("B")
@@ -83,9 +103,9 @@ def engine_memory(
     rotary_size,
     rotary_width,
 ):
-    """What an engine keeps beside the checkpoint's weights.
+    """Weights that an engine keeps in addition to those of the checkpoint.
 
-    Absorbed matrices of latent attention, and the rotary table of the native context.
+    absorbed matrices of latent attention + rotary table of the native context.
     """
     absorbed = absorbed_parameters * absorbed_width * stage_share * tensor_share
     return absorbed + native_context * rotary_size * rotary_width
@@ -104,23 +124,27 @@ def fixed_memory(layer_memory, embedding_memory, engine_memory, stage_share):
 def rank_expert_size(expert_size, expert_padding, tensor_share, expert_degree):
     """Bytes of an expert on one GPU.
 
-    A slice of it, or all of it under expert parallelism.
+    bytes of the expert x padding / tensor degree; not divided under expert parallelism, where a
+    GPU holds whole experts.
     """
     whole = expert_size * expert_padding
-    if expert_degree > 1:
-        return whole * (tensor_share / tensor_share)  # NaN where the plan cannot exist
-    return whole * tensor_share
+    return keep_nan(whole, tensor_share) if expert_degree > 1 else whole * tensor_share
+
+
+def on_busiest_rank(experts, expert_share, rank_experts):
+    """Experts of a layer on the busiest expert rank: at least one, at most what the rank holds."""
+    most = max(experts * expert_share, min(experts, EXPERT))
+    return keep_nan(min(most, rank_experts), most)
 
 
 @metric("expert")
 def rank_resident_experts(resident_experts, expert_share, rank_experts):
     """Experts of a layer in one GPU's memory.
 
-    resident x share of the busiest expert rank, at most what the rank holds; at least one, if one
-    is resident anywhere.
+    resident experts x share of the busiest expert rank; at least one where any is resident, at
+    most what the rank holds.
     """
-    own = max(resident_experts * expert_share, min(resident_experts, EXPERT))
-    return rank_experts if own > rank_experts else own  # NaN stays NaN
+    return on_busiest_rank(resident_experts, expert_share, rank_experts)
 
 
 @metric("B")
@@ -130,6 +154,15 @@ def expert_memory(stage_moe_layers, rank_resident_experts, rank_expert_size):
     layers of the largest stage x resident experts x bytes of one.
     """
     return stage_moe_layers * rank_resident_experts * rank_expert_size
+
+
+@metric("B")
+def weight_memory(fixed_memory, expert_memory):
+    """Weights in one GPU's memory.
+
+    weights that no policy can evict + resident experts.
+    """
+    return fixed_memory + expert_memory
 
 
 @metric("B")

@@ -1,4 +1,4 @@
-"""Processes that draw figures, started early: what they import, they import beside the caller."""
+"""Processes that draw figures, started early: they import while the caller does other work."""
 
 import os
 from multiprocessing import connection, forkserver, get_context, parent_process
@@ -6,11 +6,18 @@ from multiprocessing.context import BaseContext
 from threading import Thread
 
 
-def start() -> BaseContext:
-    """Start the process that others are forked from, unless it runs already."""
+def start(module: str) -> BaseContext:
+    """Start the process that others are forked from, unless it runs already.
+
+    It imports ``module`` once for all of them.  A forked child cannot use that of its parent: its
+    workers start from nothing.
+    """
     context = get_context("forkserver")
-    context.set_forkserver_preload(["prophet_xr.studies.kv_extension.figures"])
-    forkserver.ensure_running()
+    context.set_forkserver_preload([module])
+    try:
+        forkserver.ensure_running()
+    except ChildProcessError:
+        return get_context("spawn")
     return context
 
 

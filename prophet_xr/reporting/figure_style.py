@@ -20,7 +20,7 @@ COLUMN, PAGE = 3.3, 7.0  # in
 COLOURS = list(sns.color_palette("colorblind").as_hex())
 PROPHET, BASELINE = COLOURS[0], COLOURS[3]
 INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
-# STIX (Times) sets beside a paper's text, and embeds in a quarter of the time of DejaVu Sans,
+# STIX (Times) goes with a paper's text, and embeds in a quarter of the time of DejaVu Sans,
 # whose layout tables are large.
 STYLE = {
     "font": {"family": "STIXGeneral", "size": 8},
@@ -54,7 +54,7 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.pdf`` and ``<name>.png``, each beside its place, then renamed.
+    """Write ``<name>.pdf`` and ``<name>.png``, each next to its place, then renamed.
 
     The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
     """

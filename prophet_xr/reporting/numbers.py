@@ -40,6 +40,11 @@ def names(cube: xr.Dataset) -> list[str]:
     return [str(n) for n in np.atleast_1d(source.values)]
 
 
+def pipes(rows: list[list], headers: list[str]) -> str:
+    """Table of text as Markdown."""
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
 def plain(rows: list[list], headers: list[str]) -> str:
     """Table of text in columns, without rules."""
     return tabulate(rows, headers, tablefmt="plain", disable_numparse=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import check
+from prophet_xr.checks import CONTINUOUS, check
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 
@@ -124,7 +124,9 @@ def services(data: xr.Dataset, longest: int) -> Services:
     batches = np.arange(1.0, slots + 1.0)
     tables = sweep(base.assign_coords(batch=batches), TABLES)
     rising = np.r_[1.0, powers(WINDOW, longest, 2.0)]  # linear below and between windows
-    grids = {"batch": batch_grid(slots), "prompt_tokens": prompt_grid(tokens)}
+    # the last prompts of the table lie between whole numbers of tokens: it is linear there anyway
+    prompts = xr.Variable("prompt_tokens", prompt_grid(tokens), {CONTINUOUS: 1})
+    grids = {"batch": batch_grid(slots), "prompt_tokens": prompts}
     grids |= {"context": rising, "prompt_context": rising}
     names = [COMPUTE, MEMORY, *OTHERS]
     parts = sweep(base.drop_vars("context").assign_coords(grids), names)

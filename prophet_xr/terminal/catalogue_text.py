@@ -7,7 +7,6 @@ from math import inf
 
 import numpy as np
 import xarray as xr
-from tabulate import tabulate
 
 from prophet_xr import kernels
 from prophet_xr.catalogue import lookup as known
@@ -15,7 +14,7 @@ from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields, inputs_of, metrics, needed
-from prophet_xr.reporting.numbers import arithmetic_text, number, plain, shown
+from prophet_xr.reporting.numbers import arithmetic_text, number, pipes, plain, shown
 
 COMPONENTS = QUANTITIES["fixed_parameters"].inputs
 
@@ -153,9 +152,7 @@ def breakdown(data: xr.Dataset) -> str:
 def metric_table() -> str:
     """Markdown table of every metric: name, unit, title and formula."""
     rows = [[f"`{q.name}`", q.units, q.long_name, q.comment] for q in metrics()]
-    return tabulate(
-        rows, ["metric", "unit", "what it is", "formula"], tablefmt="pipe", disable_numparse=True
-    )
+    return pipes(rows, ["metric", "unit", "what it is", "formula"])
 
 
 # --- Pages of the documentation --------------------------------------------------------------

@@ -29,7 +29,7 @@ PARTS = {
     **{"memory_budget": "Memory budget", "reserved_memory": "Left alone by the runtime"},
 }
 NOTE = (
-    "Sequences and tokens are the room beside this batch's experts: more sequences may need more.\n"
+    "Sequences and tokens are the room that this batch leaves: more sequences may need more.\n"
     "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
 )
 NOTHING = "-"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory
+from prophet_xr.checks import CONTINUOUS, enough_memory
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty import door
@@ -32,6 +32,11 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
             raise InputError(f"prior of {name} is {own!r}; expected what `prior` makes")
         if name in data.dims:
             raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
+        if QUANTITIES[name].whole and not (own.whole or own.continuous):
+            raise InputError(
+                f"prior of {name} is {own.kind} {own.numbers}, but {name} is counted; expected an "
+                f"empirical one of whole numbers, or continuous=True"
+            )
         low, high = own.support
         if own.factor:
             ends = [x * v for x in (low, high) for v in (data[name].min(), data[name].max())]
@@ -51,7 +56,7 @@ def replaced(data: xr.Dataset, name: str, own: Prior, values: np.ndarray, dim: s
     made = xr.DataArray(values, dims=dim)
     made = made * data[name] if own.factor else made
     data = data.drop_vars(name).assign({name: made.variable})
-    data[name].attrs = QUANTITIES[name].attrs
+    data[name].attrs = QUANTITIES[name].attrs | ({CONTINUOUS: 1} if own.continuous else {})
     return data
 
 

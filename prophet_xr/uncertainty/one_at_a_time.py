@@ -14,7 +14,6 @@ from prophet_xr.uncertainty import door
 
 CASE = "case"
 STEP = 1e-3
-COUNTS = 1e4  # what has no unit and may be this large is counted; all else without one is a ratio
 Names = str | Iterable[str]
 
 
@@ -136,16 +135,12 @@ def _around(data: xr.Dataset, name: str, step: float) -> tuple[xr.DataArray, xr.
     _known(data, name)
     base, (low, high) = data[name].astype(np.float64), QUANTITIES[name].bounds
     positive = base.where(base > 0)
-    most = 1 / positive if _counted(name) else step
+    counted = QUANTITIES[name].whole
+    most = 1 / positive if counted else step
     room = xr.where(high - base < base - low, high / positive - 1, 1 - low / positive)
-    share = xr.where(room >= most, most, 0.0 if _counted(name) else room.clip(0.0)).fillna(0.0)
-    return base * (1 + share), base * (1 - share)
-
-
-def _counted(name: str) -> bool:
-    """Whether an input is a whole number: a fraction of one would be rounded by the formulas."""
-    q = QUANTITIES[name]
-    return q.units in ("1", "token", "expert") and q.bounds[1] >= COUNTS
+    share = xr.where(room >= most, most, 0.0 if counted else room.clip(0.0)).fillna(0.0)
+    above, below = base * (1 + share), base * (1 - share)
+    return (above.round(), below.round()) if counted else (above, below)
 
 
 def _known(data: xr.Dataset, name: str) -> None:

@@ -12,6 +12,7 @@ from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.queries.arguments import listed
+from prophet_xr.serving.distributions import distribution, empirical
 from prophet_xr.uncertainty import door
 
 
@@ -21,7 +22,8 @@ class Prior:
 
     ``kind`` and ``numbers``: uniform (low, high), triangular (low, mode, high), lognormal (median,
     standard deviation of the logarithm), empirical (values seen, each as likely).
-    ``low``, ``high`` cut it off; ``factor`` says that it multiplies what the input is.
+    ``low``, ``high`` cut it off; ``factor`` says that it multiplies what the input is;
+    ``continuous`` that a count, such as the batch, is to lie between whole numbers too.
     """
 
     kind: str
@@ -30,15 +32,15 @@ class Prior:
     factor: bool = False
     low: float = -inf
     high: float = inf
+    continuous: bool = False
 
     def quantile(self, shares: np.ndarray) -> np.ndarray:
         """Value below which the given share of the distribution lies."""
         if self.kind == "empirical":
-            ordered = np.sort([v for v in self.numbers if self.low <= v <= self.high])
-            at = np.minimum((np.asarray(shares) * ordered.size).astype(int), ordered.size - 1)
-            return ordered[at]
+            return empirical(self._kept())(shares)
         below, above = self.inside
-        return self._law().ppf(below + np.asarray(shares) * (above - below))
+        inside = below + np.asarray(shares) * (above - below)
+        return distribution(self.kind, *self.numbers).ppf(inside)
 
     @property
     def inside(self) -> tuple[float, float]:
@@ -46,8 +48,8 @@ class Prior:
         if self.kind == "empirical":
             values = np.array(self.numbers)
             return float((values < self.low).mean()), float((values <= self.high).mean())
-        law = self._law()
-        return law.cdf(self.low), law.cdf(self.high)
+        whole = distribution(self.kind, *self.numbers)
+        return whole.cdf(self.low), whole.cdf(self.high)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -58,27 +60,24 @@ class Prior:
         ends = (0.0, inf) if self.kind == "lognormal" else (self.numbers[0], self.numbers[-1])
         return max(ends[0], self.low), min(ends[1], self.high)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it takes nothing but whole numbers."""
+        values = np.array(self.numbers)
+        return self.kind == "empirical" and not self.factor and bool((values % 1 == 0).all())
+
     def nodes(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Values that stand for the distribution on a grid, and their weights.
 
         The middles of ``count`` equally likely parts; of an empirical prior its own values.
         """
         if self.kind == "empirical":
-            seen = [v for v in self.numbers if self.low <= v <= self.high]
-            return np.unique(seen, return_counts=True)
+            return np.unique(self._kept(), return_counts=True)
         return self.quantile((np.arange(count) + 0.5) / count), np.ones(count)
 
-    def _law(self):
-        from scipy import stats
-
-        if self.kind == "uniform":
-            low, high = self.numbers
-            return stats.uniform(low, high - low)
-        if self.kind == "triangular":
-            low, mode, high = self.numbers
-            return stats.triang((mode - low) / (high - low), low, high - low)
-        median, spread = self.numbers
-        return stats.lognorm(spread, scale=median)
+    def _kept(self) -> list[float]:
+        """Values of an empirical prior that are not cut off."""
+        return [v for v in self.numbers if self.low <= v <= self.high]
 
 
 COUNTS = {"uniform": 2, "triangular": 3, "lognormal": 2}
@@ -98,6 +97,7 @@ def prior(
     factor: bool = False,
     low: float = -inf,
     high: float = inf,
+    continuous: bool = False,
 ) -> Prior:
     """Make a prior.
 
@@ -112,6 +112,9 @@ def prior(
         Whether it multiplies what the input is, row by row, instead of replacing it.
     low, high
         Where it is cut off; what is left is as likely as it was, relative to each other.
+    continuous
+        Whether a count may lie between whole numbers: its formulas are then read as smooth laws.
+        Else the prior of a count is empirical, of whole numbers.
 
     Raises
     ------
@@ -135,11 +138,11 @@ def prior(
         raise InputError(f"{kind} prior of {numbers}; expected {NEEDS[kind]}")
     if not all(isinstance(v, int | float) for v in (low, high)) or not low < high:
         raise InputError(f"{kind} prior cut to low={low!r}, high={high!r}; expected low < high")
-    made = Prior(kind, values, source, factor, low, high)
-    below, above = made.inside
+    checked = Prior(kind, values, source, factor, low, high, continuous)
+    below, above = checked.inside
     if not above - below > LEAST:
         raise InputError(f"{kind} prior of {numbers} has nothing between {low:g} and {high:g}")
-    return made
+    return checked
 
 
 Priors = Mapping[str, Prior]

@@ -1,4 +1,4 @@
-"""Where a conclusion holds in the space of assumptions, what it hangs on, and what breaks it."""
+"""Where a conclusion holds in the space of assumptions, what it depends on, and what breaks it."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,11 +6,16 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError
-from prophet_xr.studies.sensitivity.wording import HANGS, IN_TRUTH, NEVER, ROBUST, SOLID, WRONG
 from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.sobol import sobol
 
 ASSUMPTION = "assumption"
+ROBUST, NEVER = 0.95, 0.05
+"""A conclusion is robust from the first share of the space on, and wrong up to the second."""
+VERDICTS = SOLID, TRUE_PART, DEPENDS, WRONG = (
+    *("robust", "robust in the true part"),
+    *("depends on an assumption", "wrong"),
+)
 TITLES = {
     "share": "Share of the space in which it holds",
     "share_true": "Share of what is true of the space in which it holds",
@@ -42,10 +47,11 @@ def robustness(
         ``share`` of the space, ``share_true`` of what ``truth`` leaves of it, and
         ``share_by_{assumption}`` for each of its labels; ``missing``, the share of cells that are
         NaN; ``at_base``, whether it holds there; ``verdict``: *wrong* if one of the first two is at
-        most 5 %, *robust* if both are at least 95 %, *robust in truth* if the second is, else
-        *hangs on an assumption*; ``total`` (assumption), the Sobol index of whether it holds, NaN
-        where it always or never does: it hangs on the largest; ``nearest`` (assumption), the fewest
-        labels to change until the answer is another, empty for those that stay.
+        most 5 %, *robust* if both are at least 95 %, *robust in the true part* if the second is,
+        else *depends on an assumption*; ``total`` (assumption), the Sobol index of whether it
+        holds, NaN where it always or never does: it depends most on the largest; ``nearest``
+        (assumption), the fewest labels to change until the answer is another, empty for those
+        that stay.
 
     Raises
     ------
@@ -57,7 +63,7 @@ def robustness(
     >>> share = xr.DataArray([0.9, 0.5, 0.2], {"link": [10, 25, 55]}, name="share")
     >>> found = robustness(share > 0.4, {"link": 10})
     >>> round(found.share.item(), 2), found.verdict.item(), found.nearest.values.tolist()
-    (0.67, 'hangs on an assumption', ['55'])
+    (0.67, 'depends on an assumption', ['55'])
     """
     holds = door.cells(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
@@ -66,7 +72,7 @@ def robustness(
     fixed = door.labelled(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
-        raise InputError("holds has values beside 0 and 1; expected whether a conclusion holds")
+        raise InputError("holds has values other than 0 and 1; expected whether a conclusion holds")
     if not flag.notnull().any():
         raise InputError("no cell of the space has an answer; expected one at least")
     share, true = float(flag.mean()), float(flag.sel(fixed).mean())
@@ -90,8 +96,8 @@ def verdict(share: float, true: float) -> str:
     if min(share, true) <= NEVER:
         return WRONG
     if true >= ROBUST:
-        return SOLID if share >= ROBUST else IN_TRUTH
-    return HANGS
+        return SOLID if share >= ROBUST else TRUE_PART
+    return DEPENDS
 
 
 def _indices(flag: xr.DataArray, dims: list[str]) -> np.ndarray:
@@ -151,6 +157,8 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     InputError
         For an unknown dim, or a base that names no cell of the space.
     """
+    from scipy.stats import kendalltau  # late: it takes a second to import
+
     scores = door.cells(scores, "what ranking() ranks")
     if of not in scores.dims:
         raise InputError(f"{of!r} is no dimension of the scores; {door.near(of, scores.dims)}")
@@ -160,19 +168,13 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     door.labelled(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
-    tau = np.empty(filled.shape[:-1])
-    for index in np.ndindex(tau.shape):
-        tau[index] = kendall(at_base, filled.values[index])
+    tau = np.full(filled.shape[:-1], np.nan)
+    if at_base.size > 1:  # else there is nothing to rank, and scipy warns
+        for index in np.ndindex(tau.shape):
+            tau[index], _ = kendalltau(at_base, filled.values[index])
     coords = {d: scores[d] for d in rest}
     found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
     return xr.Dataset({"tau": found, "first": first(scores, of, rest)})
-
-
-def kendall(one: np.ndarray, other: np.ndarray) -> float:
-    """Kendall's tau-b of two rankings; NaN where either is all ties."""
-    signs, others = (np.sign(v[:, None] - v) for v in (one, other))
-    pairs = np.sqrt((signs**2).sum() * (others**2).sum())
-    return float((signs * others).sum() / pairs) if pairs else np.nan
 
 
 def first(scores: xr.DataArray, of: str, over: Collection[str]) -> xr.DataArray:

@@ -8,6 +8,7 @@ import xarray as xr
 
 import prophet_xr as px
 from prophet_xr.catalogue import lookup
+from prophet_xr.registry import QUANTITIES
 from prophet_xr.terminal import catalogue_text
 
 CONFIGS = Path(__file__).parents[2] / "data" / "configs"
@@ -101,3 +102,18 @@ def test_precision_may_be_each_models_own():
 )
 def test_labels_can_be_file_names(name, label):
     assert lookup.slug(name) == label
+
+
+def test_what_is_written_into_a_row_stays_there(mine):
+    config = CONFIGS / "olmoe-1b-7b.json"
+    lookup.add(config, "Mine")
+    row = px.spec_from_config(config, "Mine")
+    kept = px.inputs(model="mine")
+    for data in (row, kept, lookup.rows("plan", "verified", ["tp1"], {})):
+        for name in set(data.data_vars) & set(QUANTITIES):
+            data[name].data[...] = -1
+    assert px.spec_from_config(config, "Mine").n_experts.item() == 64
+    assert px.inputs(model="mine").n_experts.item() == 64
+    assert px.inputs(plan="tp1").tensor_degree.item() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        lookup.own("mine").n_experts.data[...] = 1

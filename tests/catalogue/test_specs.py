@@ -51,3 +51,12 @@ def test_a_number_out_of_bounds_in_specs_is_located():
         specs._check(data, "gpu", DATA / "specs.nc")
     with pytest.raises(SpecError, match="field 'memory_rate' of group 'gpu'"):
         specs._check(data.drop_vars("memory_rate"), "gpu", DATA / "specs.nc")
+
+
+@pytest.mark.parametrize("group", specs.groups())
+def test_the_catalogue_is_read_only(group):
+    data = specs.read(group)
+    assert len(data.variables) > len(data.xindexes)
+    for name in set(data.variables) - set(data.xindexes):
+        with pytest.raises(ValueError, match="read-only"):
+            data[name].data[...] = data[name].data

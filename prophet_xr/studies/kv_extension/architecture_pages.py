@@ -33,7 +33,7 @@ def _cube():
 
 
 def architectures() -> str:
-    """Architectures of the models: shape, experts, KV cache, origin; the study's beside them."""
+    """Architectures of the models: shape, experts, KV cache, origin, and what the study says."""
     cube, data, study = _cube(), specs.read("model"), specs.read("published/model")
     shape = pd.DataFrame(
         {

@@ -14,16 +14,15 @@ from prophet_xr import kernels  # noqa: F401  (declares the metrics)
 from prophet_xr.registry import BASELINE, QUANTITIES
 from prophet_xr.reporting.numbers import ends, four_digits, names
 from prophet_xr.studies.kv_extension.wording import winners
-from prophet_xr.studies.offloading.regions import ratio
-from prophet_xr.studies.offloading.wording import pair_region, ratio_region
 from prophet_xr.studies.published.averages import by_expert_count
 from prophet_xr.studies.published.claim_file import Claim
+from prophet_xr.studies.published.latency_claims import step_ratio
 
 PROPHET = "prophet"
 POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
 
 Found = tuple[float, float]  # both ends; the same number twice where there is only one
-Cubes = Mapping[str, xr.Dataset]
+Cubes = Mapping[str, Any]  # results by name: cubes, and what other studies say in words
 ANSWERS: dict[str, "Answer"] = {}  # by quantity
 
 
@@ -197,7 +196,9 @@ def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     return ends(cells(cube, "expert_parameters", claim) / across)
 
 
-@answers("offload_slowdowns", "slowdown", cube="offload", more=lambda cubes, _: pair_region(cubes))
+@answers(
+    "offload_slowdowns", "slowdown", cube="offload", more=lambda cubes, _: cubes["slowdowns_region"]
+)
 def offload_slowdowns(cube: xr.Dataset, claim: Claim) -> Found:
     """Median step over the baseline's: of Prophet, and of experts fetched when needed."""
     slow = cube.slowdown.sel(batch=list(claim.batch))
@@ -205,7 +206,12 @@ def offload_slowdowns(cube: xr.Dataset, claim: Claim) -> Found:
     return low, high
 
 
-@answers("offload_ratio", "step_time", cube="offload", more=lambda cubes, _: ratio_region(cubes))
+@answers(
+    "offload_ratio",
+    "step_time",
+    cube="offload",
+    more=lambda cubes, _: cubes["slowdown_ratio_region"],
+)
 def offload_ratio(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     """Median step of experts fetched when needed over Prophet's in the same memory."""
-    return ratio(cube).sel(batch=list(claim.batch)).median()
+    return step_ratio(cube).sel(batch=list(claim.batch)).median()

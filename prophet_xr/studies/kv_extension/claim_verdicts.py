@@ -64,7 +64,8 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         ``published`` (the study's constants; an extension is 0 where the baseline does not fit),
         ``ladder`` (step by step to the true architectures), ``verified`` (its end; NaN there),
         ``unfitted`` (as published, less the fit); ``offload`` (all three along ``study``, with
-        experts fetched when needed), ``costs`` (`offloading.grids.costs`).
+        experts fetched when needed); ``slowdowns_region`` and ``slowdown_ratio_region``, where
+        the claims on latency hold, in words.
 
     Returns
     -------
@@ -72,7 +73,8 @@ def judge(cubes: Cubes) -> pd.DataFrame:
         Columns id, document, quote, claim, unit, published, reproduced, architecture, verified,
         verdict, reason.  A number that does not exist is NaN, two that differ are ``"lo..hi"``.
     """
-    every = ("published", "verified", "unfitted", "ladder", "offload", "costs")
+    every = ("published", "verified", "unfitted", "ladder", "offload")
+    every += ("slowdowns_region", "slowdown_ratio_region")
     for name in (name for name in every if name not in cubes):
         raise InputError(f"cubes lack {name!r}; expected {', '.join(every)}")
     steps = {name: cubes["ladder"].sel(step=step) for name, step in STEPS.items()}
@@ -199,12 +201,12 @@ def _truth(claim: Claim, cubes: Cubes, found: Numbers) -> str:
     if isnan(found["architecture"][0]) and isnan(found["verified"][0]):
         where, cube = " or ".join(claim.gpu) or "any of the GPUs", cubes["verified"]
         fit = f"{_place(claim, cube)[0]} does not fit {where} in {cube.precision.item()}"
-        return f"in truth {fit}: the baseline has no KV budget"
+        return f"under the true architecture {fit}: the baseline has no KV budget"
     return f"the true architecture gives {own}" + (f", verified {true}" if own != true else "")
 
 
 def _decides(claim: Claim, answer: Answer, cubes: Cubes, found: Numbers) -> str:
-    """Say which convention of memory the verdict hangs on."""
+    """Say on which convention of memory the verdict depends."""
     hits = _near(claim, found["published"])
     usable = _agrees(claim, answer, _found(answer, cubes, claim, "usable memory"), hits)
     first = _agrees(claim, answer, found["architecture"], hits)

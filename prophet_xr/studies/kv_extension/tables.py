@@ -1,29 +1,22 @@
 """Cube -> frame.  A table is one function of a cube; its name is its file name."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
+from prophet_xr.studies.kv_extension import STUDIES
 from prophet_xr.studies.published.averages import AVERAGES, by_expert_count, extension
 
-Table = Callable[[xr.Dataset], pd.DataFrame]
-TABLES: dict[str, Table] = {}
-
-
-def table(function: Table) -> Table:
-    """List a table under its function's name."""
-    TABLES[function.__name__] = function
-    return function
+TABLES = Listing(STUDIES)
 
 
 def _values(array: xr.DataArray) -> np.ndarray:
     return array.transpose("model", ...).values
 
 
-@table
+@TABLES.part
 def table1_kv_extension_a100_80gb(cube: xr.Dataset) -> pd.DataFrame:
     """KV extension on A100-80GB at batch 16, per model.
 
@@ -48,7 +41,7 @@ def table1_kv_extension_a100_80gb(cube: xr.Dataset) -> pd.DataFrame:
 
 
 def _zeros(prophet: xr.Dataset, rows: int, gpu: str) -> str:
-    """Say in how many cells an extension of 0 stands beside tokens gained, "" if in none."""
+    """Say in how many cells an extension of 0 stands next to tokens gained, "" if in none."""
     odd = (prophet.kv_extension == 0) & (prophet.kv_increase > 0)
     if not odd.any():
         return ""
@@ -60,7 +53,7 @@ def _zeros(prophet: xr.Dataset, rows: int, gpu: str) -> str:
     )
 
 
-@table
+@TABLES.part
 def table2_average_extension(cube: xr.Dataset) -> pd.DataFrame:
     """Average KV extension over all GPUs and batches, per model, with the cells behind it.
 
@@ -83,7 +76,7 @@ def table2_average_extension(cube: xr.Dataset) -> pd.DataFrame:
     return frame.sort_values(next(iter(AVERAGES)), ascending=False, kind="stable")
 
 
-@table
+@TABLES.part
 def table3_by_expert_count(cube: xr.Dataset) -> pd.DataFrame:
     """Models grouped by experts per layer: savings, deduplication, extension and what fits.
 
@@ -103,7 +96,7 @@ def table3_by_expert_count(cube: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-@table
+@TABLES.part
 def table4_max_context_length(cube: xr.Dataset) -> pd.DataFrame:
     """Longest context per model and GPU, baseline and Prophet, at batch 1 and 16.
 

@@ -3,11 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr.reporting.numbers import listed, names, shown
+from prophet_xr.reporting.numbers import listed, shown
 from prophet_xr.studies.published.averages import (
     AVERAGES,
-    BOTH,
-    ONLY_PROPHET,
     by_expert_count,
     extension,
 )
@@ -85,7 +83,7 @@ def optimal(published: xr.Dataset, verified: xr.Dataset) -> str:
     best = int(groups["mean"].idxmax("experts").item())
     dead = int((groups.models - groups.models_fitting).sum().item())
     return (
-        f'**"{best} experts is optimal" hangs on the average.** {dead} of '
+        f'**"{best} experts is optimal" depends on the average.** {dead} of '
         f"{int(groups.models.sum())} models never fit one GPU and count as 0 in the study's group "
         f"means. Under its constants the lead is {winners(groups)}; verified, {winners(true)}. "
         f"Models of unlike size are compared, not expert counts."
@@ -183,66 +181,3 @@ def where_it_fits(v: xr.Dataset) -> str:
         f"Without Prophet it fits {listed(alone)}; only with Prophet, at batch 1: {listed(more)}. "
         f"{end}; at batch 1 it frees {savings.values[0]:.1%}."
     )
-
-
-# --- Captions ------------------------------------------------------------------------------
-
-
-def alone(cube: xr.Dataset) -> str:
-    """Say which models have no extension: only Prophet fits them, or nothing does."""
-    regime = cube.regime.sel(policy="prophet")
-    over = ["gpu", "batch"]
-    cells = (regime == ONLY_PROPHET).sum(over).values
-    never = ~(regime == BOTH).any(over).values
-    found = [(name, n) for name, n, no in zip(names(cube), cells, never, strict=True) if no]
-    some = [f"{name} ({n})" for name, n in sorted(found, key=lambda pair: -pair[1]) if n]
-    none = [name for name, n in found if not n]
-    total = regime.sizes["gpu"] * regime.sizes["batch"]
-    lines = [f"Only Prophet fits (cells of {total}): {listed(some)}."] if some else []
-    return " ".join(lines + ([f"Neither fits: {listed(none)}."] if none else []))
-
-
-def _memory(cube: xr.Dataset) -> str:
-    kind = "nominal" if cube.nominal_weight.item() else "usable"
-    return (
-        f"Expert weights, and all memory: weights, predictor, activations and the KV cache at the "
-        f"native context, at batch {cube.batch.values[0]}. Dashed lines: {kind} memory of the GPUs."
-    )
-
-
-def _ranking(cube: xr.Dataset) -> str:
-    return (
-        "KV extension: the KV budget with Prophet over the budget without. A mark is a cell (GPU, "
-        "batch) in which both fit, and the mean and median are over these. The column on the right "
-        f"is the mean with no fit as 0, by which models are ranked. {alone(cube)}"
-    )
-
-
-def _context(cube: xr.Dataset) -> str:
-    return (
-        "KV extension against the decode batch; every panel has its own scale. A line ends where "
-        f"the baseline does not fit; hollow marks are cells that only Prophet fits. {alone(cube)}"
-    )
-
-
-def _savings(cube: xr.Dataset) -> str:
-    return "Share of expert memory freed; white lines part expert counts."
-
-
-def _experts(cube: xr.Dataset) -> str:
-    return (
-        "Left: deduplication, a dot per batch until every expert is needed, which is from the "
-        "batch on that is named. Right: mean extension over the cells where both fit, a dot per "
-        "model and a bar per expert count; the columns count cells, and give the mean of the "
-        "expert count over these cells and with no fit as 0."
-    )
-
-
-CAPTIONS = {
-    "figure1_memory_breakdown": _memory,
-    "figure2_kv_extension_by_model": _ranking,
-    "figure3_context_scaling": _context,
-    "figure4_batch_context_tradeoff": _savings,
-    "figure5_expert_count_analysis": _experts,
-}
-"""What a reader must know beside a figure of `figures`, by its name."""

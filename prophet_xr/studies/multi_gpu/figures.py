@@ -1,7 +1,6 @@
 """Cube -> Figure, for many GPUs.  A figure's name is its file name."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -21,14 +20,13 @@ from prophet_xr.reporting.figure_style import (
     beside,
     label_rows,
     log,
-    style,
 )
+from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names, shown
-from prophet_xr.studies.multi_gpu import published_note, sweeps
+from prophet_xr.studies.multi_gpu import sweeps
 
 Cubes = Mapping[str, xr.Dataset]
-Draw = Callable[[Cubes], Figure]
-FIGURES: dict[str, Draw] = {}
+FIGURES = Figures()
 CARD = "H100-80GB"
 SCALED = 16  # sequences; at more, a step needs nearly all experts
 COUNTS = [1, 2, 4, 8, 16, 32, 64]
@@ -45,20 +43,8 @@ PARTS = {
 }
 
 
-def figure(draw: Draw) -> Draw:
-    """List a figure under its function's name."""
-
-    @wraps(draw)
-    def styled(cubes: Cubes) -> Figure:
-        with style():
-            return draw(cubes)
-
-    FIGURES[draw.__name__] = styled
-    return styled
-
-
-@figure
-def figure1_scaling(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure1_scaling(scaling: xr.Dataset) -> Figure:
     """Tokens per second and GPU over 1 to 64 GPUs: the best plan that serves, per policy.
 
     Reads throughput_per_gpu [1/s], plan (gpus, policy, model) of `grids.best`.
@@ -69,10 +55,8 @@ def figure1_scaling(cubes: Cubes) -> Figure:
         f"GPUs (H100; batch {SCALED}, context 8,192, 16-bit weights, vLLM)", fontsize=8
     )
     drawing.supylabel("Tokens/s/GPU", fontsize=8)
-    cube = sweeps.best(cubes["scaling"].sel(gpu=CARD, batch=SCALED))
-    for axes, model, title in zip(
-        panels.flat, cube.model.values, names(cubes["scaling"]), strict=True
-    ):
+    cube = sweeps.best(scaling.sel(gpu=CARD, batch=SCALED))
+    for axes, model, title in zip(panels.flat, cube.model.values, names(scaling), strict=True):
         for policy, color in POLICIES.items():
             _curve(axes, cube.sel(model=model, policy=policy), color)
         axes.set_title(title)
@@ -101,13 +85,13 @@ def _key(axes: Axes) -> None:
         axes.text(*place, text, color=color, transform=axes.transAxes, va="center", fontsize=7)
 
 
-@figure
-def figure2_memory_per_gpu(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure2_memory_per_gpu(scaling: xr.Dataset) -> Figure:
     """What fills one GPU, part by part up to the card, per plan and policy.
 
     Reads the parts of memory [B] (policy, plan, ...).
     """
-    cube = cubes["scaling"].sel(gpu=CARD, model="qwen3-235b-a22b", batch=SCALED)
+    cube = scaling.sel(gpu=CARD, model="qwen3-235b-a22b", batch=SCALED)
     plans = ["tp4", "tp8", "tp8-pp2", "dp8-ep8", "dp16-ep16"]
     drawing = Figure(figsize=(COLUMN, 3.4))
     axes = drawing.subplots()
@@ -145,15 +129,15 @@ def _part(cell: xr.Dataset, part: str) -> float:
     return max(0.0, cell[part].item())
 
 
-@figure
-def figure3_exchange(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure3_exchange(scaling: xr.Dataset) -> Figure:
     """Share of a step that is exchange between GPUs, over the GPUs, per card.
 
     Reads communication_share [1] (plan, gpu, ...).
     """
     drawing = Figure(figsize=(COLUMN, 3.7))
     panels = drawing.subplots(2, 1, sharex=True, sharey=True)
-    cube = cubes["scaling"].sel(model="qwen3-235b-a22b", policy="baseline", batch=64)
+    cube = scaling.sel(model="qwen3-235b-a22b", policy="baseline", batch=64)
     kinds = {"Tensor ranks, then stages": TENSOR, "Data and expert ranks": EXPERT}
     for axes, (title, plans) in zip(panels, kinds.items(), strict=True):
         own = cube.sel(plan=list(plans))
@@ -186,16 +170,16 @@ def spread(heights: np.ndarray, gap: float) -> np.ndarray:
     return placed[np.argsort(order)]
 
 
-@figure
-def figure4_fewest_gpus(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure4_fewest_gpus(scaling: xr.Dataset) -> Figure:
     """Fewest H100 that serve 8,192 tokens a sequence, with all experts resident and with Prophet.
 
     Reads serves_context, n_gpus (plan, ...).
     """
     drawing = Figure(figsize=(COLUMN, 4.0))
     panels = drawing.subplots(2, 1, sharex=True)
-    found = sweeps.fewest(cubes["scaling"]).sel(gpu=CARD)
-    titles = names(cubes["scaling"])
+    found = sweeps.fewest(scaling).sel(gpu=CARD)
+    titles = names(scaling)
     for axes, batch in zip(panels, (1, 64), strict=True):
         row = found.sel(batch=batch)
         for i in range(row.sizes["model"]):
@@ -213,13 +197,13 @@ def figure4_fewest_gpus(cubes: Cubes) -> Figure:
     return drawing
 
 
-@figure
-def figure5_study_systems(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure5_study_systems(notes: tuple[xr.Dataset, xr.Dataset]) -> Figure:
     """Speed-up of Prophet on the study's systems: as published, and by physics.
 
     Reads throughput (system, policy) [1/s] and the note's rule.
     """
-    rule, true = (made.multi_gpu_speedup for made in published_note.both(cubes))
+    rule, true = (note.multi_gpu_speedup for note in notes)
     drawing = Figure(figsize=(COLUMN, 2.0))
     axes = drawing.subplots()
     for i, system in enumerate(rule.system.values):

@@ -1,7 +1,6 @@
 """The study's multi-GPU note by its own rule, and the verdict on each of its claims."""
 
 import tomllib
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -58,7 +57,7 @@ def by_rule(rows: xr.Dataset) -> xr.Dataset:
 def by_physics(rows: xr.Dataset, cube: xr.Dataset) -> xr.Dataset:
     """Give the same numbers by the formulas of the project.
 
-    Reads throughput, communication_share (system, policy) of `grids.systems`.
+    Reads throughput, communication_share (system, policy) of `sweeps.systems`.
     """
     made = {}
     for policy in ("baseline", "prophet"):
@@ -84,7 +83,7 @@ def _priced(made: xr.Dataset, rows: xr.Dataset) -> xr.Dataset:
     )
 
 
-def both(cubes: Mapping[str, xr.Dataset]) -> tuple[xr.Dataset, xr.Dataset]:
+def both(systems: xr.Dataset, doubled: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """Give the note's numbers by its rule and by physics, each also with twice the GPUs.
 
     Reads the cubes systems and doubled; adds trend (cause): the sign of what a speed-up gains,
@@ -93,7 +92,7 @@ def both(cubes: Mapping[str, xr.Dataset]) -> tuple[xr.Dataset, xr.Dataset]:
     source = rows()
     more = source.assign(gpus=2 * source.gpus)
     rule = _trends(by_rule(source), by_rule(more), source)
-    single, double = (by_physics(r, cubes[n]) for n, r in (("systems", source), ("doubled", more)))
+    single, double = by_physics(source, systems), by_physics(more, doubled)
     return rule, _trends(single, double, source)
 
 

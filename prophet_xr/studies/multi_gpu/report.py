@@ -2,36 +2,31 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 import xarray as xr
 
-from prophet_xr.reporting.markdown import markdown
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import ends, shown
+from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.multi_gpu import published_note, sweeps
 from prophet_xr.studies.multi_gpu.figures import FIGURES
 from prophet_xr.studies.multi_gpu.tables import TABLES
 
-Cubes = Mapping[str, xr.Dataset]
+Tables = Mapping[str, pd.DataFrame]
+Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
+PAGES = Listing()
 CARD = "H100-80GB"
 SCALED = 16  # sequences
 
 
-def report(cubes: Cubes) -> str:
+@PAGES.named("MANY_GPUS.md")
+def report(
+    scaling: xr.Dataset, systems: xr.Dataset, notes: Notes, tables: Tables, figures: list[str]
+) -> str:
     """Write the report on many GPUs: what holds, tables and figures."""
-    parts = ["# Mixture-of-experts models on many GPUs", summary(cubes), "## Tables"]
-    for name, table in TABLES.items():
-        title = (table.__doc__ or name).splitlines()[0]
-        parts += [f"### {title}", f"`{name}.csv`", markdown(table(cubes)).strip("\n")]
-    parts.append("## Figures")
-    for name, draw in FIGURES.items():
-        title = (draw.__doc__ or name).splitlines()[0]
-        parts += [f"### {title}", f"![{title}]({name}.png)"]
-    return "\n\n".join(parts) + "\n"
-
-
-def summary(cubes: Cubes) -> str:
-    """Say what Prophet saves in GPUs, what that costs, and what the note's numbers come to."""
-    lines = [_fewest(cubes["scaling"]), _cost(cubes["scaling"]), _note(cubes)]
-    return "\n\n".join([*lines, _limits()])
+    title = "# Mixture-of-experts models on many GPUs"
+    parts = [title, _fewest(scaling), _cost(scaling), _note(systems, notes), _limits()]
+    return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
 
 def _fewest(cube: xr.Dataset) -> str:
@@ -65,9 +60,8 @@ def _cost(cube: xr.Dataset) -> str:
     )
 
 
-def _note(cubes: Cubes) -> str:
-    cube = cubes["systems"]
-    rule, true = published_note.both(cubes)
+def _note(cube: xr.Dataset, notes: Notes) -> str:
+    rule, true = notes
     frame = published_note.verdicts(rule, true)
     hit = int(frame.verdict.str.startswith("reproduced").sum())
     agrees = int(frame.verdict.str.endswith("agrees").sum())

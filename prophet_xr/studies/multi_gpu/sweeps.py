@@ -5,7 +5,10 @@ import xarray as xr
 
 from prophet_xr.catalogue.plans import USUAL
 from prophet_xr.grid import inputs, sweep
+from prophet_xr.reporting.listing import Sweeps
+from prophet_xr.studies.multi_gpu import published_note
 
+SWEEPS = Sweeps()
 LARGE = [  # the study's models from 132 billion parameters on, smallest first
     *("dbrx-132b", "mixtral-8x22b", "qwen3-235b-a22b", "deepseek-v2-236b", "grok-1-314b"),
     *("jamba-1.5-large", "snowflake-arctic-480b", "deepseek-v3-671b"),
@@ -22,6 +25,7 @@ KEPT = [
 ]
 
 
+@SWEEPS.saved
 def scaling() -> xr.Dataset:
     """Every large model on 1 to 64 GPUs, the whole batch fixed: memory, steps, exchange."""
     return sweep(
@@ -39,7 +43,26 @@ def scaling() -> xr.Dataset:
     )
 
 
-def systems(rows: xr.Dataset) -> xr.Dataset:
+@SWEEPS.saved
+def systems() -> xr.Dataset:
+    """The study's four systems by physics."""
+    return systems_by_physics(published_note.rows())
+
+
+@SWEEPS.saved
+def doubled() -> xr.Dataset:
+    """The study's four systems by physics, with twice the GPUs."""
+    source = published_note.rows()
+    return systems_by_physics(source.assign(gpus=2 * source.gpus))
+
+
+@SWEEPS.part
+def notes(systems: xr.Dataset, doubled: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The numbers of the study's note, by its rule and by physics."""
+    return published_note.both(systems, doubled)
+
+
+def systems_by_physics(rows: xr.Dataset) -> xr.Dataset:
     """The study's four systems by physics: its 128 experts of 2 GB, one sequence a GPU.
 
     The experts stand in the 32 layers of Mixtral-8x7B, whose other parts are kept; four are

@@ -1,32 +1,24 @@
 """Cube -> frame, for many GPUs.  A table's name is its file name."""
 
-from collections.abc import Callable, Mapping
-
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.multi_gpu import published_note, sweeps
 
-Cubes = Mapping[str, xr.Dataset]
-Table = Callable[[Cubes], pd.DataFrame]
-TABLES: dict[str, Table] = {}
+Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
+TABLES = Listing()
 CARD, BATCH = "H100-80GB", 16
 POLICIES = {"baseline": "all", "prophet": "Prophet"}
 
 
-def table(function: Table) -> Table:
-    """List a table under its function's name."""
-    TABLES[function.__name__] = function
-    return function
-
-
-@table
-def table1_fewest_gpus(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table1_fewest_gpus(scaling: xr.Dataset) -> pd.DataFrame:
     """Fewest GPUs that serve 8,192 tokens of every sequence: all experts resident, and Prophet."""
-    found = sweeps.fewest(cubes["scaling"]).sel(gpu=["A100-80GB", "H100-80GB", "RTX-A6000"])
+    found = sweeps.fewest(scaling).sel(gpu=["A100-80GB", "H100-80GB", "RTX-A6000"])
     lines = []
-    for model, title in zip(found.model.values, names(cubes["scaling"]), strict=True):
+    for model, title in zip(found.model.values, names(scaling), strict=True):
         for gpu in found.gpu.values:
             cells = found.sel(model=model, gpu=gpu)
             pairs = [cells.sel(batch=b, policy=p).item() for b in found.batch for p in POLICIES]
@@ -36,12 +28,12 @@ def table1_fewest_gpus(cubes: Cubes) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(heads, "Int64"))
 
 
-@table
-def table2_scaling(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table2_scaling(scaling: xr.Dataset) -> pd.DataFrame:
     """Decode over more H100, batch 16: by the best plan of as many GPUs that serves."""
-    cube = sweeps.best(cubes["scaling"].sel(gpu=CARD, batch=BATCH))
+    cube = sweeps.best(scaling.sel(gpu=CARD, batch=BATCH))
     lines = []
-    for model, title in zip(cube.model.values, names(cubes["scaling"]), strict=True):
+    for model, title in zip(cube.model.values, names(scaling), strict=True):
         for gpus in cube.gpus.values:
             for policy in POLICIES:
                 cell = cube.sel(model=model, gpus=gpus, policy=policy)
@@ -65,10 +57,10 @@ def _scaled(cell: xr.Dataset) -> list:
     ]
 
 
-@table
-def table3_exchange(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table3_exchange(scaling: xr.Dataset) -> pd.DataFrame:
     """Share of a step in which eight GPUs exchange, by card and batch, all experts resident [%]."""
-    cube = cubes["scaling"].sel(policy="baseline", plan=["tp8", "dp8-ep8"])
+    cube = scaling.sel(policy="baseline", plan=["tp8", "dp8-ep8"])
     share = shown(cube.communication_share, "%")
     lines = []
     for model, title in zip(cube.model.values, names(cube), strict=True):
@@ -80,28 +72,27 @@ def table3_exchange(cubes: Cubes) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["model", "plan", "gpu", *heads])
 
 
-@table
-def table4_systems(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table4_systems(systems: xr.Dataset, notes: Notes) -> pd.DataFrame:
     """The study's four systems by its own rule and by physics."""
-    rule, physics = published_note.both(cubes)
-    cell = cubes["systems"]
+    rule, physics = notes
     lines = []
     for system in rule.system.values:
         own, true = rule.sel(system=system), physics.sel(system=system)
-        here = cell.sel(system=system)
+        cell = systems.sel(system=system)
         lines.append(
             [
                 system,
                 own.baseline_throughput.item(),
                 own.prophet_throughput.item(),
                 own.multi_gpu_speedup.item(),
-                bool(here.serves_context.sel(policy="baseline")),
+                bool(cell.serves_context.sel(policy="baseline")),
                 true.baseline_throughput.item(),
                 true.prophet_throughput.item(),
                 true.multi_gpu_speedup.item(),
                 *(m[f"{p}_cost"].item() for m in (own, true) for p in POLICIES),
                 true.baseline_communication.item(),
-                shown(here.link_traffic.sel(policy="prophet"), "GB").item(),
+                shown(cell.link_traffic.sel(policy="prophet"), "GB").item(),
             ]
         )
     heads = ["system", "rule: all [tokens/s]", "rule: Prophet [tokens/s]", "rule: speed-up"]
@@ -111,7 +102,7 @@ def table4_systems(cubes: Cubes) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-@table
-def table5_claims(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table5_claims(notes: Notes) -> pd.DataFrame:
     """Every claim of the multi-GPU note: published, by its own rule, by physics."""
-    return published_note.verdicts(*published_note.both(cubes))
+    return published_note.verdicts(*notes)

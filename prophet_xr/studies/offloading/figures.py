@@ -1,8 +1,5 @@
 """Cube -> Figure, for offloading.  A figure's name is its file name; all are a column wide."""
 
-from collections.abc import Callable
-from functools import wraps
-
 import numpy as np
 import seaborn as sns
 import xarray as xr
@@ -20,14 +17,21 @@ from prophet_xr.reporting.figure_style import (
     RULE,
     beside,
     log,
-    style,
     wrapped,
 )
+from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.offloading import regions
+from prophet_xr.studies.published.latency_claims import (
+    HIT,
+    MEASURED,
+    fetching_row,
+    latency_targets,
+    prophet_row,
+    step_ratio,
+)
 
-Draw = Callable[[xr.Dataset], Figure]
-FIGURES: dict[str, tuple[str, Draw]] = {}  # by name: the cube it reads, and the function
+FIGURES = Figures()
 CARD, LINK, FAST = "A100-80GB", 24.8e9, 55e9
 CACHES = {"lru": COLOURS[1], "cpu_compute": COLOURS[2], "prophet": PROPHET}
 TITLES = {"prophet": "Prophet", "lru": "LRU cache", "cpu_compute": "misses on CPU"}
@@ -35,21 +39,6 @@ TITLES |= {"on_demand": "fetched when needed"}
 SHARES = {0.75: COLOURS[2], 0.5: COLOURS[4]}
 TICKS = [1, 2, 5, 10, 20, 50, 100, 200]
 LINKS = (10, 24.8, 55)  # GB/s: the study's, PCIe 4 and 5 as measured
-
-
-def figure(cube: str) -> Callable[[Draw], Draw]:
-    """List a figure under its function's name, with the name of the sweep it reads."""
-
-    def register(draw: Draw) -> Draw:
-        @wraps(draw)
-        def styled(data: xr.Dataset) -> Figure:
-            with style():
-                return draw(data)
-
-        FIGURES[draw.__name__] = cube, styled
-        return styled
-
-    return register
 
 
 def _panels(
@@ -68,7 +57,7 @@ def _panels(
 
 
 def _usual(cube: xr.Dataset) -> xr.Dataset:
-    return regions.usual(cube).sel(gpu=CARD, model=regions.SHOWN)
+    return regions.usual(cube).sel(gpu=CARD, model=MEASURED)
 
 
 def _name(axes: Axes, x, y, near: float, text: str, color: str, rise: float, **more) -> None:
@@ -82,8 +71,8 @@ def _name(axes: Axes, x, y, near: float, text: str, color: str, rise: float, **m
 # --- Slowdown and throughput -----------------------------------------------------------------
 
 
-@figure("costs")
-def figure1_slowdown_against_memory(cube: xr.Dataset) -> Figure:
+@FIGURES.figure
+def figure1_slowdown_against_memory(costs: xr.Dataset) -> Figure:
     """Slowdown against expert memory freed, per policy, with the front that none beats.
 
     Reads slowdown [1], expert_savings_fraction [1] (policy, model, cache_slots, ...).
@@ -92,7 +81,7 @@ def figure1_slowdown_against_memory(cube: xr.Dataset) -> Figure:
         "A100-80GB, batch 1, PCIe 4 (24.8 GB/s), hit rate 99.4%, host memory 71.6 GB/s. Thick: "
         "the front, which no policy beats. Stars: what the study states."
     )
-    panels = _panels(_usual(cube).sel(host_link_rate=LINK), 1.5, note)
+    panels = _panels(_usual(costs).sel(host_link_rate=LINK), 1.5, note)
     for axes, row in panels:
         freed, slow = shown(row.expert_savings_fraction, "%"), row.slowdown
         x, y = (v.sel(policy=list(CACHES)).values.ravel() for v in (freed, slow))
@@ -116,7 +105,7 @@ def figure1_slowdown_against_memory(cube: xr.Dataset) -> Figure:
 
 
 def _policy_names(axes: Axes, row: xr.Dataset, policies: list[str]) -> None:
-    """Names of policies beside their lines, or their one point."""
+    """Names of policies at their lines, or their one point."""
     places = {"cpu_compute": (33, 9, "center"), "lru": (45, 9, "center")}
     places |= {"prophet": (63, -8, "left"), "on_demand": (0, 10, "right")}
     for policy in policies:
@@ -128,28 +117,28 @@ def _policy_names(axes: Axes, row: xr.Dataset, policies: list[str]) -> None:
 def _stars(axes: Axes) -> None:
     """What the study states of Prophet and of offloading."""
     look = {"markersize": 7, "fillstyle": "none", "markeredgewidth": 0.8}
-    for (freed, slow), color in zip(regions.targets().stated, (PROPHET, INK), strict=True):
+    for (freed, slow), color in zip(latency_targets().stated, (PROPHET, INK), strict=True):
         axes.plot(100 * freed, slow, "*", color=color, **look)
 
 
 def _star_names(axes: Axes) -> None:
-    targets = regions.targets()
+    targets = latency_targets()
     (freed, slow), (_, offloaded) = targets.stated
     beside(axes, f"study: Prophet {slow:g}×", (100 * freed, slow), -6, PROPHET)
     beside(axes, f"study: offloading {offloaded:g}×", (103, 2.2 * offloaded), 0, INK)
 
 
-@figure("costs")
-def figure3_throughput_against_cache(cube: xr.Dataset) -> Figure:
+@FIGURES.figure
+def figure3_throughput_against_cache(costs: xr.Dataset) -> Figure:
     """Tokens per second against the share of experts resident, per policy and link.
 
     Reads throughput [1 / s], resident_experts [expert] (policy, model, cache_slots, ...).
     """
     note = (
         "A100-80GB, batch 1, hit rate 99.4%, host memory 71.6 GB/s. Solid: PCIe 4 (24.8 GB/s); "
-        "dashed: PCIe 5 (55 GB/s), which computing misses on the CPU does not feel."
+        "dashed: PCIe 5 (55 GB/s), on which computing misses on the CPU does not depend."
     )
-    panels = _panels(_usual(cube), 1.5, note, sharey=False)
+    panels = _panels(_usual(costs), 1.5, note, sharey=False)
     for axes, row in panels:
         share = 100 * row.resident_experts / row.n_experts
         for policy, color in CACHES.items():
@@ -177,19 +166,19 @@ def figure3_throughput_against_cache(cube: xr.Dataset) -> Figure:
 # --- Hit rates and links ---------------------------------------------------------------------
 
 
-@figure("closer")
-def figure2_break_even_hit_rate(cube: xr.Dataset) -> Figure:
+@FIGURES.figure
+def figure2_break_even_hit_rate(closer: xr.Dataset) -> Figure:
     """Least hit rate at which Prophet is as fast as the study says, per host link and cache.
 
     Reads slowdown, in_time, feasible_hit_rate (policy, model, hit_rate, host_link_rate, ...) [1].
     """
-    most = regions.targets().free
+    most = latency_targets().free
     note = (
         f"A100-80GB, batch 1. Solid: least hit rate for a slowdown of at most {most:g}; no line "
         f"where no hit rate will do. Dotted: the largest that the link can use. Dashed: the "
         f"study's 99.4%. Upright: the study's 10, PCIe 4 and 5."
     )
-    panels = _panels(cube, 1.5, note)
+    panels = _panels(closer, 1.5, note)
     for axes, row in panels:
         shares = {float(row.top_k / row.n_experts): PROPHET, **SHARES}
         for (share, color), width in zip(shares.items(), (3.2, 2.1, 1.1), strict=True):
@@ -201,7 +190,7 @@ def figure2_break_even_hit_rate(cube: xr.Dataset) -> Figure:
             axes.plot(link, able, ":", color=color)
             rise = 6 if share > 0.7 else -6
             _name(axes, link, able, 5.3, f"{100 * share:.3g}% resident", color, rise, ha="left")
-        axes.axhline(100 * regions.HIT, color=INK, linewidth=0.5, linestyle="--", zorder=0.5)
+        axes.axhline(100 * HIT, color=INK, linewidth=0.5, linestyle="--", zorder=0.5)
         _link_axis(axes)
         axes.set_ylabel("Hit rate (%)")
         axes.set_ylim(25, 112)
@@ -218,21 +207,21 @@ def _link_axis(axes: Axes, color: str = RULE) -> None:
     axes.set_xlim(5, 2000)
 
 
-@figure("closer")
-def figure4_where_the_claims_hold(cube: xr.Dataset) -> Figure:
+@FIGURES.figure
+def figure4_where_the_claims_hold(closer: xr.Dataset) -> Figure:
     """Where 1.2x, 50x and 40x hold: hit rate or resident share against the host link.
 
     Reads slowdown, step_time, resident_experts (policy, model, hit_rate, host_link_rate, ...).
     """
     drawing = Figure(figsize=(COLUMN, 6.2))
     panels = drawing.subplots(3, 1, sharex=True)
-    mixtral, local = cube.sel(model=regions.SHOWN[0]), cube.sel(model=regions.SHOWN[-1])
+    mixtral, local = closer.sel(model=MEASURED[0]), closer.sel(model=MEASURED[-1])
     bare = mixtral.sel(cache_slots=0)
-    least = f"{regions.prophet(bare).share.item():.0%} resident"
+    least = f"{prophet_row(bare).share.item():.0%} resident"
     _map(panels[0], bare, "hit_rate", least)
     for axes, row in zip(panels[1:], (mixtral, local), strict=True):
-        _map(axes, row.sel(hit_rate=regions.HIT), "cache_slots", f"hit rate {regions.HIT:.1%}")
-    panels[0].plot(10, 100 * regions.HIT, "*", color=INK, markersize=8, clip_on=False)
+        _map(axes, row.sel(hit_rate=HIT), "cache_slots", f"hit rate {HIT:.1%}")
+    panels[0].plot(10, 100 * HIT, "*", color=INK, markersize=8, clip_on=False)
     beside(panels[0], "study: 1.2×", (10, 91), -1, INK, ha="center")
     panels[-1].set_xlabel("Host link (GB/s)")
     note = (
@@ -246,7 +235,7 @@ def figure4_where_the_claims_hold(cube: xr.Dataset) -> Figure:
 
 def _map(axes: Axes, row: xr.Dataset, across: str, title: str) -> None:
     """Prophet's slowdown over the link and another axis, with lines where the claims hold."""
-    targets, own = regions.targets(), regions.prophet(row)
+    targets, own = latency_targets(), prophet_row(row)
     y = 100 * (own.share if across == "cache_slots" else own.hit_rate)
     keep = {across: np.flatnonzero(np.r_[True, np.diff(y.values) > 0])}  # no slots beyond all
     link, y = own.host_link_rate / 1e9, y.isel(keep)
@@ -257,10 +246,10 @@ def _map(axes: Axes, row: xr.Dataset, across: str, title: str) -> None:
     for label in axes.clabel(lines, fmt="%g×", fontsize=7):
         label.set_visible(label.get_position()[1] < 95)
     axes.contour(link, y, slow, [targets.free], colors=INK, linewidths=1.8)
-    lower = regions.ratio(row).transpose(across, ...).isel(keep)
+    lower = step_ratio(row).transpose(across, ...).isel(keep)
     if lower.max() > targets.lower:
         axes.contour(link, y, lower, [targets.lower], colors=INK, linestyles="--", linewidths=1)
-    slower = link.where(regions.fetching(row).slowdown >= targets.slow).max()
+    slower = link.where(fetching_row(row).slowdown >= targets.slow).max()
     axes.axvline(slower.item(), color=COLOURS[1], linewidth=1.4)
     _link_axis(axes, "white")
     axes.set_title(f"{row.model_name.item()}, {title}")
@@ -268,14 +257,14 @@ def _map(axes: Axes, row: xr.Dataset, across: str, title: str) -> None:
     axes.set_ylim(float(y.min()), 100)
 
 
-@figure("costs")
-def figure5_models_and_links(cube: xr.Dataset) -> Figure:
+@FIGURES.figure
+def figure5_models_and_links(costs: xr.Dataset) -> Figure:
     """Slowdown of fetching when needed and of Prophet in the same memory, by model and link.
 
     Reads slowdown (policy, model, host_link_rate, cache_slots, ...) [1].
     """
-    targets = regions.targets()
-    cell = regions.usual(cube).sel(gpu=CARD, cache_slots=0)
+    targets = latency_targets()
+    cell = regions.usual(costs).sel(gpu=CARD, cache_slots=0)
     drawing = Figure(figsize=(COLUMN, 1.25 + 0.165 * cell.sizes["model"]))
     panels = drawing.subplots(1, 2, sharey=True)
     slow = cell.slowdown.transpose("policy", "model", "host_link_rate")
@@ -283,7 +272,7 @@ def figure5_models_and_links(cube: xr.Dataset) -> Figure:
     _heat(panels[0], fetched, fetched >= targets.slow, "Fetched when needed", names(cell))
     _heat(panels[1], own, own <= targets.free, "Prophet", names(cell))
     note = (
-        f"Slowdown (×) by host link (GB/s). A100-80GB, batch 1, hit rate {regions.HIT:.1%}. "
+        f"Slowdown (×) by host link (GB/s). A100-80GB, batch 1, hit rate {HIT:.1%}. "
         f"Framed: at least {targets.slow:g} (left: {int((fetched >= targets.slow).sum())} of "
         f"{fetched.size} cells), at most {targets.free:g} (right, in the same "
         f"memory: {int((own <= targets.free).sum())} of {own.size})."

@@ -1,75 +1,12 @@
 """Where a claim on offloading holds: cube -> cells, shares, hit rates, and words."""
 
-from dataclasses import dataclass
-from functools import cache
-
 import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError
-from prophet_xr.studies.published import claim_file
-
-# Quantities of data/claims.toml; the last is of memory: freed by Prophet, and by offloading.
-PAIR, RATIO, FREED = "offload_slowdowns", "offload_ratio", "memory_reduction"
-HIT = 0.994  # the study's hit rate
-SHOWN = ["mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b"]  # measured: least to most local requests
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the study says of latency, and how far rounding may move it."""
-
-    free: float  # Prophet's slowdown, at most
-    slow: float  # that of fetching when needed, at least
-    lower: float  # the latter's step over Prophet's, at least
-    free_text: str
-    slow_text: str
-    lower_text: str
-    stated: tuple[tuple[float, float], tuple[float, float]]  # freed share, slowdown: of both
-
-
-@cache
-def targets() -> Targets:
-    """Read the study's three numbers from its claims."""
-    claims = {claim.quantity: claim for claim in claim_file.read()}
-    pair, ratio, freed = claims[PAIR], claims[RATIO], claims[FREED]
-    return Targets(
-        free=pair.value + pair.tolerance[0],
-        slow=pair.high - pair.tolerance[-1],
-        lower=ratio.value - ratio.tolerance[0],
-        free_text=f"{pair.value:g}x",
-        slow_text=f"{pair.high:g}x",
-        lower_text=f"{ratio.value:g}x",
-        stated=((freed.value / 100, pair.value), (freed.high / 100, pair.high)),
-    )
-
+from prophet_xr.studies.published.latency_claims import HIT, prophet_row
 
 # --- Cells -----------------------------------------------------------------------------------
-
-
-def prophet(cube: xr.Dataset) -> xr.Dataset:
-    """Prophet's row, with the share of a layer's experts that it keeps.
-
-    Reads   resident_experts (policy, ...) [expert], n_experts (model) [expert]
-    Adds    share (...) [1]
-    """
-    row = cube.sel(policy="prophet", drop=True)
-    return row.assign(share=row.resident_experts / row.n_experts)
-
-
-def fetching(cube: xr.Dataset) -> xr.Dataset:
-    """The row of experts fetched when needed, which feels neither hit rate nor slots."""
-    row = cube.sel(policy="on_demand", drop=True)
-    felt = {d: 0 for d in ("hit_rate", "cache_slots") if d in row.dims}
-    return row.isel(felt, drop=True)
-
-
-def ratio(cube: xr.Dataset) -> xr.DataArray:
-    """Step of fetching when needed over Prophet's.
-
-    Reads   step_time (policy, ...) [s]
-    """
-    return fetching(cube).step_time / cube.step_time.sel(policy="prophet", drop=True)
 
 
 def least_share(cube: xr.Dataset, most: float) -> xr.DataArray:
@@ -78,7 +15,7 @@ def least_share(cube: xr.Dataset, most: float) -> xr.DataArray:
     Reads   slowdown, resident_experts (policy, ..., cache_slots), n_experts (model)
     Returns (...) [1], NaN where nothing short of all of them will do.
     """
-    row = prophet(cube)
+    row = prophet_row(cube)
     return row.share.where((row.slowdown <= most) & (row.share < 1)).min("cache_slots")
 
 
@@ -90,7 +27,7 @@ def least_hit_rate(cube: xr.Dataset, most: float) -> xr.DataArray:
     Reads   slowdown, in_time (policy, ..., hit_rate) [1]
     Returns (...) [1], NaN where no hit rate will do.
     """
-    row = prophet(cube)
+    row = prophet_row(cube)
     return row.in_time.where(row.slowdown <= most).min("hit_rate")
 
 
@@ -99,15 +36,15 @@ def least_link(cube: xr.Dataset, most: float) -> xr.DataArray:
 
     Reads   slowdown (policy, ..., host_link_rate) [1]
     """
-    return cube.host_link_rate.where(prophet(cube).slowdown <= most).min("host_link_rate")
+    return cube.host_link_rate.where(prophet_row(cube).slowdown <= most).min("host_link_rate")
 
 
-def at_share(cube: xr.Dataset, share: float, beside: xr.DataArray | float = 0.0) -> xr.Dataset:
-    """Cells whose cache slots, with those ``beside`` them, are a share of each model's experts.
+def at_share(cube: xr.Dataset, share: float, others: xr.DataArray | float = 0.0) -> xr.Dataset:
+    """Cells whose cache slots, with ``others`` next to them, are a share of each model's experts.
 
     Raises InputError if the sweep has no such number of slots.
     """
-    wanted = share * cube.n_experts - beside
+    wanted = share * cube.n_experts - others
     missing = ~np.isin(wanted.values, cube.cache_slots.values)
     if missing.any():
         got = np.atleast_1d(wanted.values)[np.atleast_1d(missing)][0]

@@ -2,38 +2,50 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 import xarray as xr
 
-from prophet_xr.reporting.markdown import markdown
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
+from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.offloading import regions
 from prophet_xr.studies.offloading.figures import FIGURES
 from prophet_xr.studies.offloading.tables import TABLES
-from prophet_xr.studies.offloading.wording import claims
+from prophet_xr.studies.offloading.wording import claims, pair_region, ratio_region
+from prophet_xr.studies.published.latency_claims import HIT, MEASURED, prophet_row
 
-Cubes = Mapping[str, xr.Dataset]
+Tables = Mapping[str, pd.DataFrame]
+PAGES, PARAGRAPHS = Listing(), Listing()
 CARD = "A100-80GB"
 
 
-def report(cubes: Cubes) -> str:
+@PAGES.named("WHAT_OFFLOADING_COSTS.md")
+def report(offloading_summary: str, tables: Tables, figures: list[str]) -> str:
     """Write the report on offloading: what holds, tables and figures."""
-    parts = ["# What offloading experts costs", summary(cubes["costs"]), "## Tables"]
-    for name, (cube, table) in TABLES.items():
-        title = (table.__doc__ or name).splitlines()[0]
-        parts += [f"### {title}", f"`{name}.csv`", markdown(table(cubes[cube])).strip("\n")]
-    parts.append("## Figures")
-    for name, (_, draw) in FIGURES.items():
-        title = (draw.__doc__ or name).splitlines()[0]
-        parts += [f"### {title}", f"![{title}]({name}.png)"]
-    return "\n\n".join(parts) + "\n"
+    parts = ["# What offloading experts costs", offloading_summary]
+    return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
 
-def summary(cube: xr.Dataset) -> str:
+@PARAGRAPHS.part
+def offloading_summary(costs: xr.Dataset) -> str:
     """Say how the cells are made, what the study's three numbers need, and what contradicts them.
 
-    Reads what `grids.costs` keeps.
+    Reads what `sweeps.costs` keeps.
     """
-    return "\n\n".join([_cells(cube), "\n".join(claims(cube)), contradiction(cube), _limits()])
+    claimed = "\n".join(claims(costs))
+    return "\n\n".join([_cells(costs), claimed, contradiction(costs), _limits()])
+
+
+@PARAGRAPHS.part
+def slowdowns_region(costs: xr.Dataset) -> str:
+    """Say where each of the study's two slowdowns holds."""
+    return pair_region(costs)
+
+
+@PARAGRAPHS.part
+def slowdown_ratio_region(costs: xr.Dataset) -> str:
+    """Say where the ratio of the two slowdowns holds."""
+    return ratio_region(costs)
 
 
 def _cells(cube: xr.Dataset) -> str:
@@ -52,7 +64,7 @@ def _cells(cube: xr.Dataset) -> str:
 def contradiction(cube: xr.Dataset) -> str:
     """Say that few experts resident and a high hit rate exclude each other, with the numbers."""
     cell = regions.usual(cube).sel(gpu=CARD)
-    own = regions.prophet(cell).sel(cache_slots=0)
+    own = prophet_row(cell).sel(cache_slots=0)
     moved = cube.link_traffic.sel(policy="prophet", batch=1, cache_slots=0)
     same = bool((moved.max("hit_rate") <= 1.000001 * moved.min("hit_rate")).all())
     able = own.feasible_hit_rate
@@ -68,15 +80,15 @@ def contradiction(cube: xr.Dataset) -> str:
         row = able.sel(host_link_rate=link)
         parts.append(
             f"- {link / 1e9:g} GB/s: {row.min().item():.0%} to {row.max().item():.0%}, median "
-            f"{row.median().item():.0%}; {int((row >= regions.HIT).sum())} of {row.size} models "
-            f"reach {regions.HIT:.1%}."
+            f"{row.median().item():.0%}; {int((row >= HIT).sum())} of {row.size} models "
+            f"reach {HIT:.1%}."
         )
     return " ".join(lines) + "\n\n" + "\n".join(parts) + "\n\n" + _example(own)
 
 
 def _example(own: xr.Dataset) -> str:
     """The study's headline model, over PCIe 4."""
-    cell = own.sel(model=regions.SHOWN[0], host_link_rate=24.8e9)
+    cell = own.sel(model=MEASURED[0], host_link_rate=24.8e9)
     moved, able = shown(cell.link_traffic, "GB").item(), cell.feasible_hit_rate.item()
     busy, link = shown(cell.gpu_time, "ms").item(), cell.host_link_rate.item() / 1e9
     return (

@@ -5,11 +5,12 @@ import xarray as xr
 
 from prophet_xr.catalogue import specs
 from prophet_xr.grid import inputs, sweep
-from prophet_xr.studies.offloading.regions import SHOWN
+from prophet_xr.reporting.listing import Sweeps
+from prophet_xr.studies.published.latency_claims import MEASURED, STUDY_LINK
 
+SWEEPS = Sweeps()
 POLICIES = ["baseline", "prophet", "lru", "on_demand", "cpu_compute"]
 CARDS = ["V100-32GB", "A100-80GB", "H100-80GB"]
-STUDY_LINK = 10e9  # B/s
 LINKS = [STUDY_LINK, 12e9, 24.8e9, 55e9]  # the study's; PCIe 3, 4, 5 as measured
 # Quarters and halves of every layer from 8 to 256 experts are among these, and halves less top-k.
 SLOTS = [
@@ -40,15 +41,16 @@ def _marked(cube: xr.Dataset) -> xr.Dataset:
 
 
 def slots(most: int) -> xr.DataArray:
-    """Slots of a cache, and as many for Prophet beside the experts of the step."""
+    """Slots of a cache, and as many for Prophet next to the experts of the step."""
     return xr.DataArray([count for count in SLOTS if count <= most], dims="cache_slots")
 
 
+@SWEEPS.saved
 def costs() -> xr.Dataset:
     """Every policy on every link and cache, for models, cards, batches, contexts and hit rates.
 
     A cache of more slots than a model has experts is NaN, with its ``policy_reason``; a context
-    beyond the native one is a what-if, which ``words.extent`` does not count.
+    beyond the native one is a what-if, which ``wording.extent`` does not count.
     """
     cube = sweep(
         inputs(
@@ -68,12 +70,13 @@ def costs() -> xr.Dataset:
     return _marked(cube)
 
 
+@SWEEPS.saved
 def closer() -> xr.Dataset:
     """Three models at batch 1 on A100-80GB, with a fine grid of hit rates and links."""
     hits = np.unique(np.round([*np.arange(0, 1, 0.01), *np.arange(0.99, 1.0005, 0.001)], 3))
     return sweep(
         inputs(
-            model=SHOWN,
+            model=MEASURED,
             gpu="A100-80GB",
             batch=1,
             context=4096,
@@ -88,6 +91,7 @@ def closer() -> xr.Dataset:
     )
 
 
+@SWEEPS.saved
 def engines() -> xr.Dataset:
     """What a fixed cost per copy and per step does, at each card's own link and batch 1."""
     return sweep(

@@ -1,40 +1,35 @@
 """Cube -> frame, for offloading.  A table's name is its file name."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.offloading import regions
+from prophet_xr.studies.published.latency_claims import (
+    HIT,
+    fetching_row,
+    latency_targets,
+    prophet_row,
+    step_ratio,
+)
 
-Table = Callable[[xr.Dataset], pd.DataFrame]
-TABLES: dict[str, tuple[str, Table]] = {}  # by name: the cube it reads, and the function
+TABLES = Listing()
 CARD = "A100-80GB"
 QUARTER = 0.25
 LINKS = (10e9, 12e9, 24.8e9, 55e9)  # B/s, as swept
 
 
-def table(cube: str) -> Callable[[Table], Table]:
-    """List a table under its function's name, with the name of the sweep it reads."""
-
-    def register(function: Table) -> Table:
-        TABLES[function.__name__] = cube, function
-        return function
-
-    return register
-
-
-@table("costs")
-def table1_policies(cube: xr.Dataset) -> pd.DataFrame:
+@TABLES.part
+def table1_policies(costs: xr.Dataset) -> pd.DataFrame:
     """Every policy at batch 1 on A100-80GB over PCIe 4; caches hold a quarter of the experts.
 
-    Reads what `grids.costs` keeps.
+    Reads what `sweeps.costs` keeps.
     """
-    cell = regions.usual(cube).sel(gpu=CARD, host_link_rate=24.8e9)
+    cell = regions.usual(costs).sel(gpu=CARD, host_link_rate=24.8e9)
     quarter, none = regions.at_share(cell, QUARTER), cell.sel(cache_slots=0)
     frames = []
-    for policy in cube.policy.values:
+    for policy in costs.policy.values:
         own = none if policy == "prophet" else quarter
         frames.append(_policy(own.sel(policy=policy), str(policy)))
     return _interleaved(frames)
@@ -58,17 +53,17 @@ def _policy(row: xr.Dataset, policy: str) -> pd.DataFrame:
     return frame
 
 
-@table("costs")
-def table2_where_prophet_is_nearly_free(cube: xr.Dataset) -> pd.DataFrame:
+@TABLES.part
+def table2_where_prophet_is_nearly_free(costs: xr.Dataset) -> pd.DataFrame:
     """Prophet at batch 1 on A100-80GB with a step's experts, and what the study's 1.2x would take.
 
     Reads slowdown, resident_experts, feasible_hit_rate (policy, ..., cache_slots).
     """
-    cell = regions.usual(cube).sel(gpu=CARD)
-    bare = regions.prophet(cell).sel(cache_slots=0)
+    cell = regions.usual(costs).sel(gpu=CARD)
+    bare = prophet_row(cell).sel(cache_slots=0)
     best = {"policy": "prophet", "gpu": CARD, "cache_slots": 0, "batch": 1, "hit_rate": 1.0}
-    perfect = cube.slowdown.sel({**best, "context": cell.context})
-    least = 100 * regions.least_share(cell, regions.targets().free)
+    perfect = costs.slowdown.sel({**best, "context": cell.context})
+    least = 100 * regions.least_share(cell, latency_targets().free)
     frames = []
     for link in cell.host_link_rate.values:
         at = {"host_link_rate": link}
@@ -93,15 +88,15 @@ def _locality(cube: xr.Dataset) -> list[str]:
     return ["measured" if yes else "assumed" for yes in cube.locality_measured.values]
 
 
-@table("costs")
-def table3_fetching_when_needed(cube: xr.Dataset) -> pd.DataFrame:
+@TABLES.part
+def table3_fetching_when_needed(costs: xr.Dataset) -> pd.DataFrame:
     """Experts fetched when needed at batch 1 on A100-80GB: slowdown, and step over Prophet's.
 
     Reads slowdown, step_time (policy, ..., host_link_rate).
     """
-    cell = regions.usual(cube).sel(gpu=CARD)
+    cell = regions.usual(costs).sel(gpu=CARD)
     frame = pd.DataFrame({"model": names(cell), "locality": _locality(cell)})
-    slow, ratio = regions.fetching(cell).slowdown, regions.ratio(cell).sel(cache_slots=0)
+    slow, ratio = fetching_row(cell).slowdown, step_ratio(cell).sel(cache_slots=0)
     for link in cell.host_link_rate.values:
         at, title = {"host_link_rate": link}, f"{link / 1e9:g} GB/s"
         frame[f"slowdown, {title}"] = slow.sel(at).values
@@ -109,13 +104,13 @@ def table3_fetching_when_needed(cube: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-@table("engines")
-def table4_engines(cube: xr.Dataset) -> pd.DataFrame:
+@TABLES.part
+def table4_engines(engines: xr.Dataset) -> pd.DataFrame:
     """Slowdown when copies and steps have fixed costs, at batch 1 on A100-80GB over PCIe 4.
 
     Reads slowdown (policy, model, copy_latency, software_floor); the floor slows the baseline too.
     """
-    cell = cube.sel(gpu=CARD)
+    cell = engines.sel(gpu=CARD)
     frame = pd.DataFrame({"model": names(cell)})
     for policy in ("on_demand", "lru", "prophet"):
         for latency, floor in ((0.0, 0.0), (20e-6, 5e-3), (70e-6, 15e-3)):
@@ -125,16 +120,16 @@ def table4_engines(cube: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-@table("closer")
-def table5_break_even(cube: xr.Dataset) -> pd.DataFrame:
+@TABLES.part
+def table5_break_even(closer: xr.Dataset) -> pd.DataFrame:
     """What the study's 1.2x takes at batch 1 on A100-80GB: a hit rate per link, or a faster link.
 
     Reads slowdown, in_time (policy, model, hit_rate, host_link_rate, cache_slots) [1].
     """
-    most = regions.targets().free
+    most = latency_targets().free
     rows = []
-    for model in cube.model.values:
-        one = cube.sel(model=model)
+    for model in closer.model.values:
+        one = closer.sel(model=model)
         for share in (float(one.top_k / one.n_experts), 0.5, 0.75):
             cell = regions.at_share(one, share, one.top_k)
             hit, link = regions.least_hit_rate(cell, most), regions.least_link(cell, most)
@@ -142,7 +137,7 @@ def table5_break_even(cube: xr.Dataset) -> pd.DataFrame:
             for rate in LINKS:
                 name = f"least hit rate at {rate / 1e9:g} GB/s [%]"
                 row[name] = 100 * hit.sel(host_link_rate=rate).item()
-            for rate in (0.9, regions.HIT, 1.0):
+            for rate in (0.9, HIT, 1.0):
                 at = link.sel(hit_rate=rate).item() / 1e9
                 row[f"least link at a hit rate of {rate:.1%} [GB/s]"] = at
             rows.append(row)

@@ -1,35 +1,39 @@
 """Where the study's numbers on offloading hold, in words: cube -> sentences."""
 
-from collections.abc import Mapping
-
 import xarray as xr
 
 from prophet_xr.reporting.numbers import ends, names
 from prophet_xr.studies.offloading import regions
+from prophet_xr.studies.published.latency_claims import (
+    HIT,
+    fetching_row,
+    latency_targets,
+    prophet_row,
+    step_ratio,
+)
 
-Cubes = Mapping[str, xr.Dataset]
 UNITS = {"host_link_rate": ("link", 1e-9, "GB/s"), "hit_rate": ("hit rate", 100, "%")}
 UNITS |= {"batch": ("batch", 1, ""), "context": ("context", 1, "tokens")}
 UNITS |= {"cache_slots": ("slots", 1, "")}
 
 
-def pair_region(cubes: Cubes) -> str:
+def pair_region(cube: xr.Dataset) -> str:
     """Say where each of the two slowdowns holds."""
-    cube, targets = cubes["costs"], regions.targets()
+    targets = latency_targets()
     return (
         f"{targets.free_text} holds {free_region(cube)} {targets.slow_text} holds for "
         f"{slow_region(cube)}"
     )
 
 
-def ratio_region(cubes: Cubes) -> str:
+def ratio_region(cube: xr.Dataset) -> str:
     """Say where their ratio holds."""
-    return f"Over more links, cards and models {lower_region(cubes['costs'])}"
+    return f"Over more links, cards and models {lower_region(cube)}"
 
 
 def claims(cube: xr.Dataset) -> list[str]:
     """Say, one line a number, in which cells it holds at batch 1."""
-    targets = regions.targets()
+    targets = latency_targets()
     return [
         f'- **"{targets.free_text}"** (Prophet, at most {targets.free:g}): {free_region(cube)}',
         f'- **"{targets.slow_text}"** (offloading, at least {targets.slow:g}): {slow_region(cube)}',
@@ -40,15 +44,15 @@ def claims(cube: xr.Dataset) -> list[str]:
 
 def free_region(cube: xr.Dataset) -> str:
     """Say where Prophet is as fast as the study says."""
-    most = regions.targets().free
+    most = latency_targets().free
     one = cube.sel(batch=1)
-    bare = regions.prophet(one).sel(cache_slots=0).slowdown <= most
-    least = regions.least_share(one.sel(hit_rate=regions.HIT), most)
+    bare = prophet_row(one).sel(cache_slots=0).slowdown <= most
+    least = regions.least_share(one.sel(hit_rate=HIT), most)
     least = least.where(one.context <= one.native_context)
     low, high = ends(cube.hit_rate)
     text = (
         f"with only a step's experts resident, in {extent(bare, cube)}, at hit rates of {low:.0%} "
-        f"to {high:.0%}. With more resident, at {regions.HIT:.1%}:"
+        f"to {high:.0%}. With more resident, at {HIT:.1%}:"
     )
     return f"{text} {'; '.join(_by_link(least, cube))}. {_by_hit_rate(one, most)}"
 
@@ -88,13 +92,13 @@ def _by_link(least: xr.DataArray, cube: xr.Dataset) -> list[str]:
 
 def slow_region(cube: xr.Dataset) -> str:
     """Say where offloading is as slow as the study says: fetched, or computed on the host."""
-    most = regions.targets().slow
-    slow = regions.fetching(cube.sel(batch=1)).slowdown
+    most = latency_targets().slow
+    slow = fetching_row(cube.sel(batch=1)).slowdown
     parts = [
         f"at {link / 1e9:g} GB/s {extent(slow.sel(host_link_rate=link) >= most, cube)}"
         for link in slow.host_link_rate.values
     ]
-    first = {"hit_rate": 0, "host_link_rate": 0}  # neither of which it feels
+    first = {"hit_rate": 0, "host_link_rate": 0}  # it depends on neither
     host = cube.slowdown.sel(policy="cpu_compute", batch=1, cache_slots=0).isel(first, drop=True)
     middle = host.where(cube.context <= cube.native_context).median().item()
     return (
@@ -107,10 +111,10 @@ def slow_region(cube: xr.Dataset) -> str:
 def lower_region(cube: xr.Dataset) -> str:
     """Say where fetching when needed is slower than Prophet by what the study says."""
     one = cube.sel(batch=1)
-    ratio, lower = regions.ratio(one), regions.targets().lower
+    ratio, lower = step_ratio(one), latency_targets().lower
     within = one.context <= one.native_context
     same = ratio.sel(cache_slots=0).where(within)
-    share = regions.prophet(one).share
+    share = prophet_row(one).share
     holds = (ratio >= lower) & within
     shares = share.broadcast_like(holds).where(holds)
     text = (

@@ -18,7 +18,7 @@ CONTRADICTION = 0.1
 """Share by which the true architecture may differ from a published number and still agree."""
 VERDICTS = REPRODUCED, FITTED, PART, REFUTED, CONVENTION, MISSED, UNANSWERED = (
     *("reproduced", "reproduced with a fitted constant", "reproduced in part"),
-    *("refuted by the true architecture", "hangs on the memory convention"),
+    *("refuted by the true architecture", "depends on the memory convention"),
     *("not reproduced", "not answerable by this sweep"),
 )
 RULES = f"""\

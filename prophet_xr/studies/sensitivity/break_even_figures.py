@@ -1,4 +1,4 @@
-"""Break-even maps -> Figure, listed beside the other figures of sensitivity."""
+"""Break-even maps -> Figure, of the study on sensitivity."""
 
 from typing import Any
 
@@ -9,11 +9,13 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from prophet_xr.reporting.figure_style import COLUMN, FAINT
+from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names
-from prophet_xr.studies.sensitivity.figures import FIGURES, Made, figure, note
-from prophet_xr.studies.sensitivity.wording import ABOVE, BELOW, CROSSES
+from prophet_xr.studies.sensitivity.assumptions import BASE
+from prophet_xr.studies.sensitivity.index_figures import note
+from prophet_xr.uncertainty.break_even import ABOVE, BELOW, CROSSES
 
-__all__ = ["FIGURES"]  # with those of this file
+FIGURES = Figures()
 
 
 def _heatmap(axes: Axes, shade: np.ndarray, text: np.ndarray, **more: Any) -> None:
@@ -28,11 +30,11 @@ def _heatmap(axes: Axes, shade: np.ndarray, text: np.ndarray, **more: Any) -> No
     axes.tick_params(axis="y", rotation=0)
 
 
-@figure
-def figure5_break_even_batch(made: Made) -> Figure:
+@FIGURES.figure
+def figure5_break_even_batch(batch_break_even: Any) -> Figure:
     """Batch from which Prophet frees less than a tenth of the experts, by law and exponent."""
-    found = made["batch"]
-    found = found.isel(model=np.lexsort((found.top_k.values, found.n_experts.values)))
+    order = np.lexsort((batch_break_even.top_k.values, batch_break_even.n_experts.values))
+    found = batch_break_even.isel(model=order)
     power = found.batch.sel(routing="power").transpose("model", "dedup_exponent")
     others = [found.batch.sel(routing=r).isel(dedup_exponent=0).values for r in ("uniform", "zipf")]
     table = np.column_stack([power.values, *others])
@@ -47,17 +49,16 @@ def figure5_break_even_batch(made: Made) -> Figure:
     return drawing
 
 
-@figure
-def figure6_break_even_hit_rate(made: Made) -> Figure:
+@FIGURES.figure
+def figure6_break_even_hit_rate(hit_rate_break_even: Any) -> Figure:
     """Least hit rate at which Prophet costs what the study says, by link and residency."""
-    found = made["hit"]
-    labels = names(found)
+    labels, most = names(hit_rate_break_even), hit_rate_break_even.attrs["target"]
     drawing = Figure(figsize=(COLUMN, 1.05 * len(labels) + 0.7))
     panels = drawing.subplots(len(labels), 1, sharex=True)
-    links = [f"{v / 1e9:g}" for v in found.host_link_rate.values]
-    rows = [f"{100 * k:.0f}%" for k in found.kept.values]
+    links = [f"{v / 1e9:g}" for v in hit_rate_break_even.host_link_rate.values]
+    rows = [f"{100 * k:.0f}%" for k in hit_rate_break_even.kept.values]
     for axes, name, i in zip(panels, labels, range(len(labels)), strict=True):
-        one = found.isel(model=i).transpose("kept", "host_link_rate")
+        one = hit_rate_break_even.isel(model=i).transpose("kept", "host_link_rate")
         hits, side = 100 * one.hit_rate.values, one.side.values
         text = np.where(
             side == BELOW, "any", np.where(side == ABOVE, "-", np.char.mod("%.1f", hits))
@@ -69,17 +70,17 @@ def figure6_break_even_hit_rate(made: Made) -> Figure:
     panels[-1].set_xlabel("Host link (GB/s)")
     note(
         drawing,
-        f"Least hit rate (%) for a slowdown of at most {found.attrs['target']:g} at batch 1 on "
-        "A100-80GB, 4,096 tokens; rows: share of the experts kept beside those of the step. "
+        f"Least hit rate (%) for a slowdown of at most {most:g} at batch 1 on "
+        "A100-80GB, 4,096 tokens; rows: share of the experts kept next to those of the step. "
         "Dash: no hit rate will do.",
     )
     return drawing
 
 
-@figure
-def figure7_break_even_exponent(made: Made) -> Figure:
+@FIGURES.figure
+def figure7_break_even_exponent(exponent_break_even: Any) -> Figure:
     """Exponent at which Prophet stops fitting A100-80GB, by model and batch."""
-    found = made["exponent"].sel(gpu="A100-80GB").transpose("model", "batch", ...)
+    found = exponent_break_even.sel(gpu="A100-80GB").transpose("model", "batch", ...)
     found = found.isel(model=(found.side == CROSSES).any("batch").values)
     edge, side = found.dedup_exponent.values, found.side.values
     text = np.where(side == ABOVE, "any", np.where(side == BELOW, "-", np.char.mod("%.2f", edge)))
@@ -93,7 +94,7 @@ def figure7_break_even_exponent(made: Made) -> Figure:
     note(
         drawing,
         f"A100-80GB, true architectures in bf16; the study's exponent is "
-        f"{made['base']['dedup_exponent']:g}. Any: it fits with every exponent to 1; dash: with "
+        f"{BASE['dedup_exponent']:g}. Any: it fits with every exponent to 1; dash: with "
         "none. Models that fit at every batch or at none are left out.",
     )
     return drawing

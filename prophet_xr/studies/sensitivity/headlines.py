@@ -7,9 +7,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from prophet_xr.studies.offloading import regions
 from prophet_xr.studies.published.claim_file import Claim, read
-from prophet_xr.studies.sensitivity.sweeps import BASE, averages
+from prophet_xr.studies.published.latency_claims import (
+    HIT,
+    fetching_row,
+    latency_targets,
+    prophet_row,
+    step_ratio,
+)
+from prophet_xr.studies.sensitivity.assumptions import BASE, averages
 from prophet_xr.studies.sensitivity.wording import label
 from prophet_xr.uncertainty.robustness import ASSUMPTION, robustness
 
@@ -18,11 +24,10 @@ AGREES = 0.1
 LITTLE = 1.0  # %, of which people say nothing
 TRUE = {"step": "bare"}
 LARGE = 131e9  # parameters; the least of the models that the study says need several GPUs
-LINK = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "context": 4096, "hit_rate": regions.HIT}
+LINK = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "context": 4096, "hit_rate": HIT}
 LINK |= {"host_link_rate": 10e9, "cache_slots": 0}
 FIRST = "the first is {}"
 SHOWN, FEW = 3, 5  # answers, and labels of an assumption, that are told one by one
-Cubes = Mapping[str, xr.Dataset]
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,10 @@ class Conclusion:
     truth: Mapping[str, object]
 
 
-def conclusions(cubes: Cubes) -> list[Conclusion]:
-    """List the study's headlines.  Reads ``assumptions`` and ``costs``."""
+def conclusions(assumptions: xr.Dataset, costs: xr.Dataset) -> list[Conclusion]:
+    """List the study's headlines, on memory and on latency."""
     claims = {claim.id: claim for claim in read()}
-    return [*_memory(cubes["assumptions"], claims), *_latency(cubes["costs"])]
+    return [*_memory(assumptions, claims), *_latency(costs)]
 
 
 # --- Memory ----------------------------------------------------------------------------------
@@ -191,11 +196,11 @@ def _large(cube: xr.Dataset, claims: Mapping[str, Claim]):
 
 def _latency(cube: xr.Dataset) -> list[Conclusion]:
     """The study's three numbers on latency, at batch 1, for caches short of every expert."""
-    targets, one = regions.targets(), cube.sel(batch=1)
-    own = regions.prophet(one)
+    targets, one = latency_targets(), cube.sel(batch=1)
+    own = prophet_row(one)
     short = (own.share < 1) & (one.context <= one.native_context)
-    ratio = regions.ratio(one)
-    slow = regions.fetching(one).slowdown
+    ratio = step_ratio(one)
+    slow = fetching_row(one).slowdown
     within = (one.context <= one.native_context).broadcast_like(slow)
     made = [
         (f"Prophet beats fetching by {targets.lower_text}", ratio, ratio >= targets.lower, short),
@@ -213,9 +218,9 @@ def _latency(cube: xr.Dataset) -> list[Conclusion]:
 # --- Verdicts --------------------------------------------------------------------------------
 
 
-def judged(cubes: Cubes) -> pd.DataFrame:
+def judge(assumptions: xr.Dataset, costs: xr.Dataset) -> pd.DataFrame:
     """Judge every headline: a row each, from what `robustness` answers."""
-    return pd.DataFrame([_judged(own) for own in conclusions(cubes)])
+    return pd.DataFrame([_judged(own) for own in conclusions(assumptions, costs)])
 
 
 def _judged(own: Conclusion) -> dict[str, object]:
@@ -224,8 +229,8 @@ def _judged(own: Conclusion) -> dict[str, object]:
     row |= {n: found[n].item() for n in ("verdict", "share", "share_true", "missing", "at_base")}
     order = found.total.fillna(0.0).sortby(found.total.fillna(0.0), ascending=False)
     names = [str(d) for d in order[ASSUMPTION].values if order.sel({ASSUMPTION: d}) > 0]
-    row["hangs_on"], row["then"] = [*names, "", ""][:2]
-    for key, name in (("index", row["hangs_on"]), ("then_index", row["then"])):
+    row["depends_on"], row["then"] = [*names, "", ""][:2]
+    for key, name in (("index", row["depends_on"]), ("then_index", row["then"])):
         row[key] = order.sel({ASSUMPTION: name}).item() if name else np.nan
     row["by_label"] = by_label(found[f"share_by_{names[0]}"]) if names else ""
     nearest = zip(found[ASSUMPTION].values, found.nearest.values, strict=True)

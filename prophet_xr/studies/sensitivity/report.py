@@ -7,72 +7,67 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
+from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.sensitivity import headlines
-from prophet_xr.studies.sensitivity.break_even_figures import FIGURES
-from prophet_xr.studies.sensitivity.sweeps import AVERAGES, BASE, DEPLOYED
+from prophet_xr.studies.sensitivity.assumptions import AVERAGES, BASE, DEPLOYED
+from prophet_xr.studies.sensitivity.figures import FIGURES
 from prophet_xr.studies.sensitivity.tables import TABLES
-from prophet_xr.studies.sensitivity.wording import (
-    HANGS,
-    IN_TRUTH,
+from prophet_xr.studies.sensitivity.wording import label, title, worded
+from prophet_xr.uncertainty.priors import known
+from prophet_xr.uncertainty.robustness import (
+    DEPENDS,
     NEVER,
     ROBUST,
     SOLID,
+    TRUE_PART,
     VERDICTS,
     WRONG,
-    label,
-    title,
-    worded,
 )
-from prophet_xr.uncertainty.priors import known
-from prophet_xr.uncertainty.robustness import ranking
 
-Made = Mapping[str, Any]
+Tables = Mapping[str, pd.DataFrame]
+Indices = Mapping[str, Mapping[str, xr.Dataset]]
+PAGES, PARAGRAPHS = Listing(), Listing()
 
 
-def report(made: Made) -> str:
+@PAGES.named("WHICH_CONCLUSIONS_SURVIVE.md")
+def report(sensitivity_summary: str, results: Results, tables: Tables, figures: list[str]) -> str:
     """Write the report on sensitivity: conclusions, tables and figures."""
-    parts = ["# Which conclusions survive other assumptions", told(made["judged"])]
-    parts += [_space(made["assumptions"], made["costs"]), _ranks(made["ranking"])]
-    parts += [_global(made), _agreement(made), "## Priors", _priors(), "## Tables"]
-    for name, table in TABLES.items():
-        heading = (table.__doc__ or name).splitlines()[0]
-        parts += [f"### {heading}", f"`{name}.csv`", markdown(table(made)).strip("\n")]
-    parts.append("## Figures")
-    for name, draw in FIGURES.items():
-        heading = (draw.__doc__ or name).splitlines()[0]
-        parts += [f"### {heading}", f"![{heading}]({name}.png)"]
-    return "\n\n".join(parts) + "\n"
+    parts = ["# Which conclusions survive other assumptions", sensitivity_summary]
+    indices = {key: results[key] for key in ("sobol", "deployed")}
+    parts += [_global(results["cells"], indices), _agreement(results["priors"])]
+    parts += ["## Priors", _priors()]
+    return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
 
-def summary(cubes: Mapping[str, xr.Dataset]) -> str:
-    """Say what survives, for the study's report.  Reads ``assumptions`` and ``costs``."""
-    cube = cubes["assumptions"]
-    ranks = ranking(headlines.scores(cube), "model", BASE)
-    ranks = ranks.assign_coords(model_name=cube.model_name)
-    found = headlines.judged(cubes)
-    return "\n\n".join([told(found), _space(cube, cubes["costs"]), _ranks(ranks)])
+@PARAGRAPHS.part
+def sensitivity_summary(
+    judged: pd.DataFrame, ranking: xr.Dataset, assumptions: xr.Dataset, costs: xr.Dataset
+) -> str:
+    """Say which of the study's conclusions survive, in which space, and which model ranks first."""
+    return "\n\n".join([told(judged), _space(assumptions, costs), _ranks(ranking)])
 
 
 # --- Conclusions -----------------------------------------------------------------------------
 
 HEADS = {
     SOLID: "Robust",
-    IN_TRUTH: "Robust under the true architectures, not under the study's constants",
-    HANGS: "Hang on an assumption",
+    TRUE_PART: "Robust under the true architectures, not under the study's constants",
+    DEPENDS: "Dependent on an assumption",
     WRONG: "Wrong",
 }
 
 
 def told(judged: pd.DataFrame) -> str:
-    """Say of each conclusion whether it is robust, hangs on an assumption, or is wrong."""
+    """Say of each conclusion whether it is robust, depends on an assumption, or is wrong."""
     counts = {v: int((judged.verdict == v).sum()) for v in VERDICTS}
     parts = [
-        f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[IN_TRUTH]} robust "
-        f"under the true architectures only, {counts[HANGS]} hanging on an assumption, "
+        f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[TRUE_PART]} robust "
+        f"under the true architectures only, {counts[DEPENDS]} dependent on an assumption, "
         f"{counts[WRONG]} wrong. *Robust*: it holds in at least {ROBUST:.0%} of the space of "
         f"assumptions and of its part under the true architectures. *Wrong*: in at most "
-        f"{NEVER:.0%} of either. The assumption on which another hangs is that with the "
+        f"{NEVER:.0%} of either. The assumption on which another depends most is that with the "
         f"largest total Sobol index of whether it holds. A number holds if it agrees "
         f"within {headlines.AGREES:.0%}."
     ]
@@ -88,8 +83,8 @@ def _why(own: Mapping[Any, Any]) -> str:
     text = f"It holds in {own['share']:.1%} of the space"
     text += f", in {own['share_true']:.1%} under the true architectures" if known else ""
     text += f"; there {own['instead']}." if known else f"; {own['instead']}."
-    if own["hangs_on"]:
-        text += f" It hangs most on the {title(own['hangs_on'])} (index {own['index']:.2f}: "
+    if own["depends_on"]:
+        text += f" It depends most on the {title(own['depends_on'])} (index {own['index']:.2f}: "
         text += f"{own['by_label']})"
         if own["then"]:
             text += f", then on the {title(own['then'])} ({own['then_index']:.2f})"
@@ -132,15 +127,15 @@ def _ranks(found: xr.Dataset) -> str:
     )
 
 
-def _global(made: Made) -> str:
-    every, one = made["cells"]["every"], made["cells"]["one"]
+def _global(cells: Mapping[str, int], indices: Indices) -> str:
+    every, one = cells["every"], cells["one"]
     heads = {
         "sobol": f"**Which input matters**, every axis at once ({every:,} cells)",
         "deployed": f"**Once {_deployed()} is chosen** ({one:,} cells)",
     }
     parts = []
     for key, head in heads.items():
-        lines = [f"- {_leading(metric, found)}" for metric, found in made[key].items()]
+        lines = [f"- {_leading(metric, found)}" for metric, found in indices[key].items()]
         parts.append(f"{head}, by total index:\n\n" + "\n".join(lines))
     note = (
         "A cell that does not fit has no number. Without it the axes depend on each other (large "
@@ -166,11 +161,11 @@ def _leading(metric: str, found: xr.Dataset) -> str:
     return f"{text}."
 
 
-def _agreement(made: Made) -> str:
+def _agreement(priors: Mapping[str, tuple[xr.Dataset, ...]]) -> str:
     """Say how the exact indices compare with the sampled."""
     count = inside = 0
     worst = 0.0
-    for exact, found, *_ in made["priors"].values():
+    for exact, found, *_ in priors.values():
         for kind in ("first_order", "total"):
             off = abs(exact[kind] - found[kind])
             count += off.size

@@ -1,143 +1,172 @@
-"""The sweeps behind the report on sensitivity: assumptions, draws, priors on a grid."""
+"""What the report on sensitivity is made from: sweeps, indices, draws and verdicts."""
+
+from math import prod
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from prophet_xr.catalogue import specs
-from prophet_xr.grid import inputs, sweep
-from prophet_xr.registry import QUANTITIES
-from prophet_xr.serving.capacity import capacity
-from prophet_xr.serving.preset_loads import preset
-from prophet_xr.studies.published.averages import extension
-from prophet_xr.studies.published.ladder import rungs, stacked
-from prophet_xr.studies.serving_load import views
-from prophet_xr.uncertainty.draws import draws
-from prophet_xr.uncertainty.priors import Prior, known, prior
+from prophet_xr.grid import inputs
+from prophet_xr.reporting.listing import Sweeps
+from prophet_xr.studies.sensitivity import assumptions as spaces
+from prophet_xr.studies.sensitivity import break_even_maps, headlines
+from prophet_xr.uncertainty import one_at_a_time
+from prophet_xr.uncertainty.bands import bands as quantile_bands
+from prophet_xr.uncertainty.bands import probability
+from prophet_xr.uncertainty.priors import known
+from prophet_xr.uncertainty.robustness import first
+from prophet_xr.uncertainty.robustness import ranking as rank
+from prophet_xr.uncertainty.sampled import sampled
+from prophet_xr.uncertainty.sobol import sobol_sweep
+from prophet_xr.uncertainty.sobol_on_priors import on_grid
 
-EXPONENTS = [0.85, 0.9, 0.932, 0.939, 1.0]
-ACTIVATIONS = [0.75, 1.0, 1.25]
-UTILIZATIONS = [1.0, 0.95, 0.9]
-LAWS = ["power", "uniform", "zipf"]
-AVERAGES = {"zeros count": "mean", "mean where both fit": "mean_fitting"}
-AVERAGES |= {"median where both fit": "median_fitting"}
-BASE = {"step": "published", "routing": "power", "dedup_exponent": 0.932}
-BASE |= {"activation": 1.0, "utilization": 1.0, "average": "zeros count"}
-SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
-CARDS = ["V100-32GB", "A100-40GB", "A100-80GB"]
-LOCALITY = ("reuse_strength", "reuse_exponent")
-TIMES = [
-    "dedup_exponent",
-    "hit_rate",
-    "host_link_rate",
-    "copy_latency",
-    "software_floor",
-    *LOCALITY,
+SWEEPS = Sweeps()
+METRICS = ["kv_extension", "kv_budget", "step_time", "slowdown"]
+ENDS = np.array([0.05, 0.95])
+VALUES = {"hit_rate": [0.994, 0.95, 0.90], "dedup_exponent": [0.932, 0.90, 0.85]}
+FACTORS = {"study_activation": [1.0, 0.75, 1.25]}
+MOVED = [
+    *("dedup_exponent", "hit_rate", "batch", "study_activation", "utilization"),
+    *("expert_parameters", "memory_rate", "host_link_rate", "reuse_strength"),
 ]
-MEMORY = ["dedup_exponent", "study_activation", "utilization", "expert_parameters"]
-ASKED = {  # metrics whose indices are computed exactly and by sampling, and the inputs they feel
-    "kv_extension": [*MEMORY, "hit_rate"],
-    "max_context": [*MEMORY[1:], "kv_full"],
-    "slowdown": TIMES,
-    "step_time": ["batch", "context", *TIMES[:2]],
-}
-AXES = {"batch": prior("uniform", 1, 16), "context": prior("uniform", 512, 32768)}
-DEPLOYED = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 4}
-BATCHES = [1, 2, 4, 8, 16, 32, 64]
-SERVED = 32  # draws, each some ten simulations
 
 
+@SWEEPS.part
 def assumptions() -> xr.Dataset:
-    """The study's grid under every assumption: Prophet's extension, and what fits.
-
-    Dims beside the study's: step (the ladder of constants), routing, dedup_exponent, activation (a
-    factor on the study's charge), utilization (share of memory that a runtime may use).
-    """
-    chosen = {"routing": LAWS, "dedup_exponent": EXPONENTS, "utilization": UTILIZATIONS}
-    data = stacked(rungs(policy="prophet", **chosen), "step")
-    factor = xr.DataArray(ACTIVATIONS, dims="activation", coords={"activation": ACTIVATIONS})
-    charge = (data.study_activation * factor).variable
-    data = data.assign(study_activation=charge).assign_coords(activation=factor)
-    data["study_activation"].attrs = QUANTITIES["study_activation"].attrs
-    return sweep(data, ["kv_extension", "regime", "total_parameters", "expert_savings_fraction"])
+    """The study's grid under every assumption."""
+    return spaces.assumptions()
 
 
-def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
-    """Average extension along ``average``, in the three ways it can be averaged.
-
-    Reads   kv_extension, regime (..., gpu, batch)
-    Returns (average, ...) [1]; NaN where no cell has both fitting, 0 in the study's way.
-    """
-    each = extension(cube.assign(kv_extension=cube.kv_extension.fillna(0.0)), over)
-    parts = [each[name] for name in AVERAGES.values()]
-    return xr.concat(parts, xr.Variable("average", list(AVERAGES))).rename("extension")
+@SWEEPS.part
+def judged(assumptions: xr.Dataset, costs: xr.Dataset) -> pd.DataFrame:
+    """The study's headlines, a row each."""
+    return headlines.judge(assumptions, costs)
 
 
-def memory() -> xr.Dataset:
-    """Draws of what moves memory, for the study's models at seven batches on three cards."""
-    data = inputs("published", model=SHOWN, gpu=CARDS, batch=BATCHES)
-    return draws(data, known(MEMORY))
+@SWEEPS.part
+def ranking(assumptions: xr.Dataset) -> xr.Dataset:
+    """How stable the ranking of the models is."""
+    scores = headlines.scores(assumptions)
+    ranks = rank(scores, "model", spaces.BASE)
+    by_step = first(scores, "model", [d for d in ranks.tau.dims if d != "step"])
+    return ranks.assign(first_by_step=by_step).assign_coords(model_name=assumptions.model_name)
 
 
-def times() -> xr.Dataset:
-    """Draws of what moves time, for the same at 4,096 tokens under the true architectures."""
-    data = inputs(policy="prophet", model=SHOWN, gpu=CARDS, batch=BATCHES, context=4096)
-    return draws(data, known(TIMES), correlation={LOCALITY: locality()})
-
-
-def served() -> xr.DataArray:
-    """The highest rate within the objective, of draws of what moves time and memory.
-
-    Qwen3-30B-A3B under vLLM serves Azure's conversations; dims (draw, gpu, policy) [1 / s].
-    """
-    chosen = {"model": "qwen3-30b-a3b", "gpu": ["A100-80GB", "H100-80GB"], "context": 16384}
-    data = inputs(runtime="vllm", routing="zipf", batch=1, **chosen)
-    priors = known([*TIMES[1:], *MEMORY[2:], "kv_full"])
-    drawn = draws(data, priors, SERVED, correlation={LOCALITY: locality()})
-    objective = {"ttft": views.TTFT, "tpot": views.TPOT, "quantile": views.QUANTILE}
-    return capacity(drawn, preset("azure-conv", 1500), **objective).capacity
-
-
-def locality() -> float:
-    """Correlation of the two numbers of a model's locality, of the normals behind their ranks."""
-    models = specs.read("model")
-    own = models.isel(model=np.flatnonzero(models.reuse_strength_status == "measured"))
-    one, other = (np.argsort(np.argsort(own[name].values)) for name in LOCALITY)
-    return float(2 * np.sin(np.pi / 6 * np.corrcoef(one, other)[0, 1]))
-
-
-def kept() -> xr.Dataset:
-    """OLMoE-1B-7B at batch 1 on A100-80GB, with 48 of 64 experts resident."""
-    chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
-    return inputs(policy="prophet", routing="zipf", staging=40, **chosen)
-
-
-def cell(metric: str) -> xr.Dataset:
-    """The one cell in which priors are compared: OLMoE-1B-7B at batch 4 on A100-80GB."""
-    study = "verified" if metric in ("slowdown", "step_time") else "published"
-    return inputs(
-        study, model="olmoe-1b-7b", gpu="A100-80GB", batch=4, context=4096, policy="prophet"
+@SWEEPS.part
+def tornado() -> xr.Dataset:
+    """The study's variations of its best model's extension, and of a step of OLMoE-1B-7B."""
+    data = inputs("published", model=spaces.SHOWN[0])
+    asked = ["kv_extension", "max_context"]
+    found = one_at_a_time.one_at_a_time(data, asked, VALUES, FACTORS).sel(policy="prophet")
+    step = one_at_a_time.one_at_a_time(spaces.kept(), "slowdown", VALUES, FACTORS)
+    cell = {"gpu": "A100-80GB", "batch": 16}
+    made = xr.Dataset(
+        {
+            "mean extension": found.kv_extension.fillna(0.0).mean(["gpu", "batch"]),
+            "context at batch 16": found.max_context.sel(cell),
+            "slowdown": step.slowdown,
+        },
+        coords={n: found[n] for n in ("input", "value", "factor")},
     )
+    return made.drop_vars([n for n in made.coords if n not in ("input", "value", "factor")])
 
 
-def felt(metric: str) -> dict[str, Prior]:
-    """Priors that belong to a metric's question."""
-    asked = ASKED[metric]
-    return {n: AXES[n] for n in asked if n in AXES} | known(n for n in asked if n not in AXES)
+@SWEEPS.part
+def ranges() -> xr.Dataset:
+    """The slowdown of OLMoE-1B-7B with each input at both ends of nine tenths of its prior."""
+    own = {n: p.quantile(ENDS) for n, p in known(spaces.TIMES).items()}
+    factors = {n: v for n, v in own.items() if known(n)[n].factor}
+    values = {n: v for n, v in own.items() if n not in factors}
+    return one_at_a_time.one_at_a_time(spaces.kept(), "slowdown", values, factors)
 
 
+@SWEEPS.part
+def elasticities() -> dict[str, xr.Dataset]:
+    """Elasticities in two cells of A100-80GB at batch 4."""
+    metrics = ["kv_extension", "max_context", "step_time", "slowdown", "throughput"]
+    found = {}
+    for study, model in (("published", spaces.SHOWN[0]), ("verified", "olmoe-1b-7b")):
+        data = inputs(study, model=model, gpu="A100-80GB", batch=4, context=4096)
+        made = one_at_a_time.elasticities(data, metrics, MOVED).sel(policy="prophet")
+        found[f"{model}, {study}"] = made
+    return found
+
+
+@SWEEPS.part
 def wide() -> xr.Dataset:
-    """Inputs of the global analysis: every axis of the study and of its assumptions.
+    """Inputs of the global analysis: every axis."""
+    return spaces.wide()
 
-    Labels (model, GPU, law, policy's constants) stand beside numbers; 8 axes, not stored.
-    """
-    return inputs(
-        policy="prophet",
-        batch=BATCHES,
-        context=np.geomspace(1024, 32768, 6).round(),
-        hit_rate=[0.9, 0.95, 0.98, 0.994, 1.0],
-        dedup_exponent=EXPONENTS,
-        routing=LAWS,
-        utilization=UTILIZATIONS,
-        copy_latency=[0.0, 20e-6, 70e-6],
-        software_floor=[0.0, 5e-3, 15e-3],
-    )
+
+@SWEEPS.part
+def chosen(wide: xr.Dataset) -> xr.Dataset:
+    """Those inputs for one deployment: the assumptions alone are left."""
+    return wide.sel({**spaces.DEPLOYED, "context": wide.context[2]})
+
+
+@SWEEPS.part
+def sobol(wide: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Sobol indices over every axis, by metric."""
+    return {m: sobol_sweep(wide, m, where="fits") for m in METRICS}
+
+
+@SWEEPS.part
+def deployed(chosen: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Sobol indices over the assumptions of one deployment, by metric."""
+    return {m: sobol_sweep(chosen, m, where="fits") for m in METRICS}
+
+
+@SWEEPS.part
+def cells(wide: xr.Dataset, chosen: xr.Dataset) -> dict[str, int]:
+    """How many cells the two analyses have."""
+    return {"every": prod(wide.sizes.values()), "one": prod(chosen.sizes.values())}
+
+
+@SWEEPS.part
+def priors() -> dict[str, tuple[xr.Dataset, ...]]:
+    """Indices of priors in one cell, by metric: exact on a grid, then by three samplings."""
+    return {metric: _priors(metric) for metric in spaces.ASKED}
+
+
+def _priors(metric: str) -> tuple[xr.Dataset, ...]:
+    """Exact on a grid of likely values, then by three methods of sampling."""
+    data, own = spaces.cell(metric), spaces.priors_of(metric)
+    exact = on_grid(data, metric, own, second_order=False)
+    sizes = {"sobol": 4096, "morris": 512, "pawn": 2048}
+    return exact, *(sampled(data, metric, own, how, count=n) for how, n in sizes.items())
+
+
+@SWEEPS.part
+def bands() -> dict[str, xr.Dataset]:
+    """Quantiles of draws: of what moves memory, and of what moves time."""
+    return {"memory": _memory(), "times": quantile_bands(spaces.times(), "step_time")}
+
+
+def _memory() -> xr.Dataset:
+    drawn = spaces.memory()
+    found = quantile_bands(drawn, "kv_extension").sel(policy="prophet", drop=True)
+    return found.assign(fits=probability(drawn))
+
+
+@SWEEPS.part
+def capacity() -> xr.Dataset:
+    """Quantiles of the highest rate within the objective, over draws."""
+    return quantile_bands(spaces.served())
+
+
+@SWEEPS.part
+def batch_break_even() -> xr.Dataset:
+    """Batch from which Prophet frees less than a tenth of the experts."""
+    return break_even_maps.batch_of_little_savings()
+
+
+@SWEEPS.part
+def exponent_break_even() -> xr.Dataset:
+    """Exponent at which Prophet leaves no room for the KV cache."""
+    return break_even_maps.exponent_of_no_fit()
+
+
+@SWEEPS.part
+def hit_rate_break_even() -> xr.Dataset:
+    """Least hit rate at which Prophet is no slower than the study says."""
+    return break_even_maps.hit_rate_of_target()

@@ -1,6 +1,6 @@
 """Results -> frames, for sensitivity.  A table's name is its file name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations, product
 from typing import Any
 
@@ -8,41 +8,35 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names
-from prophet_xr.studies.sensitivity.wording import ABOVE, BELOW, CROSSES, title, worded
+from prophet_xr.studies.sensitivity.wording import title, worded
+from prophet_xr.uncertainty.break_even import ABOVE, BELOW, CROSSES
 
 Made = Mapping[str, Any]
-Table = Callable[[Made], pd.DataFrame]
-TABLES: dict[str, Table] = {}
+TABLES = Listing()
 FITS = {BELOW: "never", ABOVE: "always"}  # by the side of the KV budget
 HITS = {BELOW: "any", ABOVE: "none"}  # by the side of the slowdown
 
 
-def table(function: Table) -> Table:
-    """List a table under its function's name."""
-    TABLES[function.__name__] = function
-    return function
-
-
-@table
-def table1_one_at_a_time(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table1_one_at_a_time(tornado: Any) -> pd.DataFrame:
     """The study's proposed variations, one at a time: mean extension, context, slowdown."""
-    cube = made["tornado"]
-    frame = pd.DataFrame({"input": [title(str(n)) for n in cube.input.values]})
-    kinds = zip(cube.value.values, cube.factor.values, strict=True)
+    frame = pd.DataFrame({"input": [title(str(n)) for n in tornado.input.values]})
+    kinds = zip(tornado.value.values, tornado.factor.values, strict=True)
     frame["value"] = ["-" if v != v else f"x {v:g}" if f else f"{v:g}" for v, f in kinds]
-    for name, values in cube.data_vars.items():
+    for name, values in tornado.data_vars.items():
         frame[str(name)] = values.values
         base = values.sel(case=0).item()
         frame[f"{name}, change [%]"] = 100 * (values.values / base - 1)
     return frame
 
 
-@table
-def table2_elasticities(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table2_elasticities(elasticities: Any) -> pd.DataFrame:
     """Elasticities d log y / d log x, in the cells named; of the batch between its neighbours."""
     rows = []
-    for cell, found in made["elasticities"].items():
+    for cell, found in elasticities.items():
         for metric, values in found.data_vars.items():
             pairs = zip(values.input.values, values.values, strict=True)
             own = {title(str(name)): value for name, value in pairs}
@@ -50,12 +44,12 @@ def table2_elasticities(made: Made) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@table
-def table3_sobol(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table3_sobol(sobol: Any, deployed: Any) -> pd.DataFrame:
     """Sobol indices, exact for the grid: every axis at once, then given model, GPU and batch."""
     rows = []
-    for metric, found in made["sobol"].items():
-        given = made["deployed"][metric]
+    for metric, found in sobol.items():
+        given = deployed[metric]
         for axis in found.axis.values:
             row: dict[str, Any] = {"metric": title(metric), "axis": title(str(axis))}
             for prefix, own in (("", found), ("given: ", given)):
@@ -72,12 +66,12 @@ def _exact(value: float) -> float:
     return round(value, 9) + 0.0
 
 
-@table
-def table4_pairs(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table4_pairs(sobol: Any, deployed: Any) -> pd.DataFrame:
     """The strongest pairs of each metric: what both explain beyond each alone."""
     rows = []
-    for key, space in (("sobol", "every axis"), ("deployed", "given model, GPU and batch")):
-        for metric, found in made[key].items():
+    for found_by_metric, space in ((sobol, "every axis"), (deployed, "given model, GPU and batch")):
+        for metric, found in found_by_metric.items():
             names = [str(a) for a in found.axis.values]
             table = found.second_order.values
             pairs = [(table[i, j], i, j) for i, j in combinations(range(len(names)), 2)]
@@ -87,11 +81,11 @@ def table4_pairs(made: Made) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@table
-def table5_exact_against_sampled(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table5_exact_against_sampled(priors: Any) -> pd.DataFrame:
     """Indices of priors in one cell: exact on a grid, and by SALib with 95% intervals."""
     rows = []
-    for metric, (exact, found, morris, pawn) in made["priors"].items():
+    for metric, (exact, found, morris, pawn) in priors.items():
         for axis in found.axis.values:
             one, other = found.sel(axis=axis), exact.sel(axis=axis)
             row: dict[str, Any] = {"metric": title(metric), "input": title(str(axis))}
@@ -108,10 +102,10 @@ def _interval(heading: str, found: xr.Dataset, name: str) -> dict[str, float]:
     return {heading: found[name].item(), f"{heading} +-": found[f"{name}_interval"].item()}
 
 
-@table
-def table6_uncertainty(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table6_uncertainty(bands: Any) -> pd.DataFrame:
     """What the draws say: probability of fitting, bands of extension and of Prophet's step."""
-    space, time = made["bands"]["memory"], made["bands"]["times"]
+    space, time = bands["memory"], bands["times"]
     rows = []
     for model, name in zip(space.model.values, names(space), strict=True):
         for gpu, batch in product(space.gpu.values, space.batch.values):
@@ -129,56 +123,52 @@ def _quantiles(what: str, found: xr.DataArray) -> dict[str, float]:
     return {f"{what}, {q:.0%}": found.sel(quantile=q).item() for q in (0.05, 0.5, 0.95)}
 
 
-@table
-def table7_conclusions(made: Made) -> pd.DataFrame:
-    """The study's headlines: where each holds, what it hangs on, what first breaks it."""
-    found = made["judged"]
-    frame = pd.DataFrame({"conclusion": found.conclusion, "verdict": found.verdict})
-    frame["holds [% of the space]"] = 100 * found.share
-    frame["under the true architectures [%]"] = 100 * found.share_true
-    frame["cells that do not count [%]"] = 100 * found.missing
-    frame["holds as stated"] = found.at_base
-    for key, index in (("hangs_on", "index"), ("then", "then_index")):
-        frame[key.replace("_", " ")] = [title(name) or "-" for name in found[key]]
-        frame[f"{key.replace('_', ' ')}, total index"] = found[index]
-    frame["holds, by label"] = found.by_label.replace("", "-")
-    frame["answer"] = found.instead
-    frame["nearest change"] = [worded(change) for change in found.nearest]
+@TABLES.part
+def table7_conclusions(judged: Any) -> pd.DataFrame:
+    """The study's headlines: where each holds, what it depends on, what first breaks it."""
+    frame = pd.DataFrame({"conclusion": judged.conclusion, "verdict": judged.verdict})
+    frame["holds [% of the space]"] = 100 * judged.share
+    frame["under the true architectures [%]"] = 100 * judged.share_true
+    frame["cells that do not count [%]"] = 100 * judged.missing
+    frame["holds as stated"] = judged.at_base
+    for key, index in (("depends_on", "index"), ("then", "then_index")):
+        frame[key.replace("_", " ")] = [title(name) or "-" for name in judged[key]]
+        frame[f"{key.replace('_', ' ')}, total index"] = judged[index]
+    frame["holds, by label"] = judged.by_label.replace("", "-")
+    frame["answer"] = judged.instead
+    frame["nearest change"] = [worded(change) for change in judged.nearest]
     return frame
 
 
-@table
-def table8_ranking(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table8_ranking(ranking: Any) -> pd.DataFrame:
     """Share of the assumptions in which each model ranks first by mean extension, by constants."""
-    found = made["ranking"]
-    frame = pd.DataFrame({"model": names(found)})
-    frame["all"] = found["first"].values
-    for step in found.step.values:
-        frame[str(step).replace("_", " ")] = found.first_by_step.sel(step=step).values
+    frame = pd.DataFrame({"model": names(ranking)})
+    frame["all"] = ranking["first"].values
+    for step in ranking.step.values:
+        frame[str(step).replace("_", " ")] = ranking.first_by_step.sel(step=step).values
     return frame[frame["all"] > 0].sort_values("all", ascending=False, kind="stable")
 
 
-@table
-def table9_batch_break_even(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table9_batch_break_even(batch_break_even: Any) -> pd.DataFrame:
     """Batch from which Prophet frees less than a tenth of the experts, by law and exponent."""
-    found = made["batch"]
-    frame = pd.DataFrame({"model": names(found)})
-    for exponent in found.dedup_exponent.values:
-        one = found.batch.sel(routing="power", dedup_exponent=exponent)
+    frame = pd.DataFrame({"model": names(batch_break_even)})
+    for exponent in batch_break_even.dedup_exponent.values:
+        one = batch_break_even.batch.sel(routing="power", dedup_exponent=exponent)
         frame[f"power, {exponent:g}"] = one.values
     for law in ("uniform", "zipf"):
-        frame[law] = found.batch.sel(routing=law).isel(dedup_exponent=0).values
+        frame[law] = batch_break_even.batch.sel(routing=law).isel(dedup_exponent=0).values
     return frame
 
 
-@table
-def table10_exponent_break_even(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table10_exponent_break_even(exponent_break_even: Any) -> pd.DataFrame:
     """Exponent at which Prophet stops fitting, where it does at some batch: batch 1 to 64."""
-    found = made["exponent"]
     rows = []
-    for i, name in enumerate(names(found)):
-        for gpu in found.gpu.values:
-            one = found.isel(model=i).sel(gpu=gpu)
+    for i, name in enumerate(names(exponent_break_even)):
+        for gpu in exponent_break_even.gpu.values:
+            one = exponent_break_even.isel(model=i).sel(gpu=gpu)
             if (one.side == CROSSES).any():
                 cells = zip(one.dedup_exponent.values, one.side.values, strict=True)
                 words = [f"{x:.3f}" if s == CROSSES else FITS[int(s)] for x, s in cells]
@@ -187,14 +177,13 @@ def table10_exponent_break_even(made: Made) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@table
-def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table11_hit_rate_break_even(hit_rate_break_even: Any) -> pd.DataFrame:
     """Least hit rate [%] for the study's slowdown at batch 1, A100-80GB, by link and residency."""
-    found = made["hit"]
     rows = []
-    for i, name in enumerate(names(found)):
-        for kept in found.kept.values:
-            one = found.isel(model=i).sel(kept=kept)
+    for i, name in enumerate(names(hit_rate_break_even)):
+        for kept in hit_rate_break_even.kept.values:
+            one = hit_rate_break_even.isel(model=i).sel(kept=kept)
             row: dict[str, object] = {"model": name}
             row["of the other experts resident [%]"] = 100 * kept
             cells = zip(
@@ -207,15 +196,14 @@ def table11_hit_rate_break_even(made: Made) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@table
-def table12_slo_capacity(made: Made) -> pd.DataFrame:
+@TABLES.part
+def table12_slo_capacity(capacity: Any) -> pd.DataFrame:
     """Highest rate within the objective, requests/s: bands over the draws."""
-    found = made["capacity"]
     rows = []
-    for gpu, policy in product(found.gpu.values, found.policy.values):
+    for gpu, policy in product(capacity.gpu.values, capacity.policy.values):
         at = {"gpu": gpu, "policy": policy}
-        row: dict[str, Any] = {"model": names(found)[0], "GPU": gpu, "policy": policy}
-        row |= _quantiles("capacity", found.capacity_quantile.sel(at))
-        row["mean"] = found.capacity_mean.sel(at).item()
+        row: dict[str, Any] = {"model": names(capacity)[0], "GPU": gpu, "policy": policy}
+        row |= _quantiles("capacity", capacity.capacity_quantile.sel(at))
+        row["mean"] = capacity.capacity_mean.sel(at).item()
         rows.append(row)
     return pd.DataFrame(rows)

@@ -2,14 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-ROBUST, NEVER = 0.95, 0.05
-"""A conclusion is robust from the first share of the space on, and wrong up to the second."""
-SOLID, IN_TRUTH, HANGS, WRONG = "robust", "robust in truth", "hangs on an assumption", "wrong"
-VERDICTS = (SOLID, IN_TRUTH, HANGS, WRONG)
-SIDES = ("crosses", "below", "above", "undefined")
-CROSSES, BELOW, ABOVE, UNDEFINED = range(len(SIDES))
-"""Of a target, along an axis."""
-
 
 def worded(change: Mapping[str, object]) -> str:
     """Name assumptions and what they become."""
@@ -26,7 +18,7 @@ TITLES = {
     "utilization": "memory used",
     "average": "average",
     "host_link_rate": "host link",
-    "cache_slots": "slots beside the step's experts",
+    "cache_slots": "slots next to the step's experts",
     "hit_rate": "hit rate",
     "gpu": "GPU",
     "expert_parameters": "expert size",

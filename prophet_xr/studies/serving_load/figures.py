@@ -1,7 +1,6 @@
 """Simulations -> Figure.  A figure's name is its file name."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -19,15 +18,14 @@ from prophet_xr.reporting.figure_style import (
     RULE,
     label_rows,
     log,
-    style,
     wrapped,
 )
+from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.serving_load import views
 
 Cubes = Mapping[str, xr.Dataset]
-Draw = Callable[[Cubes], Figure]
-FIGURES: dict[str, tuple[str, Draw]] = {}  # by name: the cube it reads, and the function
+FIGURES = Figures()
 LOOKS = {"baseline": ("all experts resident", BASELINE), "prophet": ("Prophet", PROPHET)}
 LOOKS |= {
     "lru": ("LRU cache of half", COLOURS[1]),
@@ -35,21 +33,6 @@ LOOKS |= {
 }
 LOOKS |= {"cpu_compute": ("misses on CPU", COLOURS[2])}
 BATCHES = [1, 4, 16, 64, 256, 1024]
-
-
-def figure(cube: str) -> Callable[[Draw], Draw]:
-    """List a figure under its function's name, with the cube without which there is none."""
-
-    def register(draw: Draw) -> Draw:
-        @wraps(draw)
-        def styled(cubes: Cubes) -> Figure:
-            with style():
-                return draw(cubes)
-
-        FIGURES[draw.__name__] = cube, styled
-        return styled
-
-    return register
 
 
 def _note(drawing: Figure, text: str, width: int) -> None:
@@ -66,13 +49,13 @@ def _key(drawing: Figure, policies: list[str]) -> None:
 # --- Memory over time ------------------------------------------------------------------------
 
 
-@figure("served")
-def figure1_memory_over_time(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure1_memory_over_time(served: xr.Dataset) -> Figure:
     """What experts and KV cache take of a card while the load comes and goes.
 
     Reads expert_memory_series, kv_used_series, kv_budget_series [B], batch_series, time [s].
     """
-    cube = _shown(cubes["served"], views.tight(cubes["served"]))
+    cube = _shown(served, views.tight(served))
     drawing = Figure(figsize=(COLUMN, 4.4))
     panels = drawing.subplots(3, 1, sharex=True, height_ratios=[1, 1, 0.7])
     for axes, policy in zip(panels, ("baseline", "prophet"), strict=False):
@@ -92,7 +75,7 @@ def figure1_memory_over_time(cubes: Cubes) -> Figure:
     _parts_key(drawing, panels[0])
     _note(
         drawing,
-        f"{names(cube)[0]} on {cube.gpu.item()}, {_load(cubes['served'])}, {cube.rate.item():.3g} "
+        f"{names(cube)[0]} on {cube.gpu.item()}, {_load(served)}, {cube.rate.item():.3g} "
         f"requests/s. Below: sequences in a step, with all experts and with Prophet.",
         70,
     )
@@ -128,13 +111,13 @@ def _load(cube: xr.Dataset) -> str:
 # --- Batches ---------------------------------------------------------------------------------
 
 
-@figure("served")
-def figure2_batch_distribution(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure2_batch_distribution(served: xr.Dataset) -> Figure:
     """How long a step has how many sequences, and the KV cache that Prophet leaves them.
 
     Reads batch_share, batch_mean [1], kv_budget, expected_kv_budget [B] (policy, model, ...).
     """
-    cube = views.over_seeds(cubes["served"]).isel(gpu=-1)
+    cube = views.over_seeds(served).isel(gpu=-1)
     drawing = Figure(figsize=(PAGE, 3.6))
     panels = drawing.subplots(2, cube.sizes["model"], sharex=True, squeeze=False)
     for (above, below), model, title in zip(panels.T, cube.model.values, names(cube), strict=True):
@@ -204,23 +187,22 @@ def _budgets(axes: Axes, row: xr.Dataset, top: float) -> None:
 # --- Latency and capacity --------------------------------------------------------------------
 
 
-@figure("served")
-def figure3_latency_cdfs(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure3_latency_cdfs(served: xr.Dataset) -> Figure:
     """Time to the first token and per token after it, by policy, over requests.
 
     Reads ttft, tpot [s] (policy, model, quantile, ...).
     """
-    cube = cubes["served"]
     drawing = Figure(figsize=(PAGE, 3.7))
-    panels = drawing.subplots(2, cube.sizes["model"], sharey=True, sharex="row", squeeze=False)
+    panels = drawing.subplots(2, served.sizes["model"], sharey=True, sharex="row", squeeze=False)
     titles = {"ttft": "Time to first token (s)", "tpot": "Time per output token (ms)"}
     limits = {"ttft": views.TTFT, "tpot": 1e3 * views.TPOT}
-    for column, model in zip(panels.T, cube.model.values, strict=True):
-        row = _shown(cube, str(model))
+    for column, model in zip(panels.T, served.model.values, strict=True):
+        row = _shown(served, str(model))
         column[0].set_title(f"{names(row)[0]}, {row.rate.item():.3g} requests/s")
         for axes, (name, words) in zip(column, titles.items(), strict=True):
             axes.axvline(limits[name], color=INK, linewidth=0.6, linestyle="--", zorder=0.5)
-            for policy in cube.policy.values:
+            for policy in served.policy.values:
                 times = row[name].sel(policy=policy) * (1e3 if name == "tpot" else 1)
                 axes.plot(times, 100 * times["quantile"], color=LOOKS[str(policy)][1])
             axes.set_xlabel(words)
@@ -228,40 +210,39 @@ def figure3_latency_cdfs(cubes: Cubes) -> Figure:
         log(row[0], "x")
         row[0].set_ylabel("Requests (%)")
         row[0].set_ylim(0, 100)
-    _key(drawing, [str(p) for p in cube.policy.values])
+    _key(drawing, [str(p) for p in served.policy.values])
     _note(
         drawing,
-        f"{cube.gpu.values[-1]}, {_load(cube)}, requests that finish; no line where the model "
+        f"{served.gpu.values[-1]}, {_load(served)}, requests that finish; no line where the model "
         f"does not fit. Dashed: the objective.",
         150,
     )
     return drawing
 
 
-@figure("capacity")
-def figure4_slo_capacity(cubes: Cubes) -> Figure:
+@FIGURES.figure
+def figure4_slo_capacity(capacity: xr.Dataset) -> Figure:
     """Highest rate that meets the objective, by load, model, card and policy.
 
     Reads capacity [1/s] (policy, model, gpu, preset).
     """
-    cube = cubes["capacity"]
-    count = cube.sizes["preset"]
-    rows = [(m, g) for m in cube.model.values for g in cube.gpu.values]
+    count = capacity.sizes["preset"]
+    rows = [(m, g) for m in capacity.model.values for g in capacity.gpu.values]
     drawing = Figure(figsize=(PAGE if count > 1 else COLUMN, 1.2 + 0.27 * len(rows)))
     panels = drawing.subplots(1, count, sharey=True, sharex=True, squeeze=False)[0]
-    least = cube.capacity.where(cube.capacity > 0).min().fillna(0.1).item()
+    least = capacity.capacity.where(capacity.capacity > 0).min().fillna(0.1).item()
     low = 10 ** np.floor(np.log10(least))
-    for axes, preset in zip(panels, cube.preset.values, strict=True):
+    for axes, preset in zip(panels, capacity.preset.values, strict=True):
         axes.set_title(str(preset))
-        for policy in map(str, cube.policy.values):
-            cell = cube.capacity.sel(policy=policy, preset=preset)
-            _rates(axes, [cell.sel(model=m, gpu=g).item() for m, g in rows], policy, cube, low)
+        for policy in map(str, capacity.policy.values):
+            cell = capacity.capacity.sel(policy=policy, preset=preset)
+            _rates(axes, [cell.sel(model=m, gpu=g).item() for m, g in rows], policy, capacity, low)
         axes.set_xlabel("Requests/s")
         log(axes, "x", 10.0 ** np.arange(-5, 4, 2))
-    panels[0].set_xlim(low, max(1.5 * cube.capacity.max().item(), 10 * low))
-    titles = dict(zip(cube.model.values, names(cube), strict=True))
+    panels[0].set_xlim(low, max(1.5 * capacity.capacity.max().item(), 10 * low))
+    titles = dict(zip(capacity.model.values, names(capacity), strict=True))
     label_rows(panels[0], [f"{titles[m]}, {str(g).removesuffix('-80GB')}" for m, g in rows])
-    _key(drawing, [str(p) for p in cube.policy.values])
+    _key(drawing, [str(p) for p in capacity.policy.values])
     note = f"Objective: {views.objective()}, for {views.QUANTILE:.0%} of the requests. At the left"
     _note(drawing, f"{note} edge, hollow: met at no rate.", 150 if count > 1 else 70)
     return drawing

@@ -3,44 +3,33 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from prophet_xr.reporting.markdown import markdown
+from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.numbers import ends
+from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.serving_load import views
 from prophet_xr.studies.serving_load.figures import FIGURES
 from prophet_xr.studies.serving_load.tables import TABLES
 
-Cubes = Mapping[str, xr.Dataset]
+Tables = Mapping[str, pd.DataFrame]
+PAGES = Listing()
 TWICE = 2.0  # extension
 CLOSE = 0.9  # of a rate
 CHATTING = 0.95  # of the requests, by the study
 CHAT = 2  # sequences; the study has 95 % of chatbot requests at a batch of 1 or 2
 
 
-def report(cubes: Cubes) -> str:
+@PAGES.named("UNDER_LOAD.md")
+def report(served: xr.Dataset, results: Results, tables: Tables, figures: list[str]) -> str:
     """Write the report on one load: what holds, tables and figures."""
-    served = cubes["served"]
-    parts = [f"# Prophet under load: {served.attrs['title']}", summary(cubes), "## Tables"]
-    for name, (cube, table) in TABLES.items():
-        if cube in cubes:
-            title = (table.__doc__ or name).splitlines()[0]
-            parts += [f"### {title}", f"`{name}.csv`", markdown(table(cubes)).strip("\n")]
-    parts.append("## Figures")
-    for name, (cube, draw) in FIGURES.items():
-        if cube in cubes:
-            title = (draw.__doc__ or name).splitlines()[0]
-            parts += [f"### {title}", f"![{title}]({name}.png)"]
-    return "\n\n".join(parts) + "\n"
-
-
-def summary(cubes: Cubes) -> str:
-    """Answer the question, say what follows for rates and memory, and how it was found."""
-    served = cubes["served"]
-    lines = [say(served) for say in (_answer, _feedback, _window, _memory, _chat)]
-    if "capacity" in cubes:
-        lines.append(_capacity(cubes["capacity"]))
-    return "\n\n".join([*(line for line in lines if line), _method(served)])
+    parts = [f"# Prophet under load: {served.attrs['title']}"]
+    parts += [say(served) for say in (_answer, _feedback, _window, _memory, _chat)]
+    if "capacity" in results:  # which a trace has none of
+        parts.append(_capacity(results["capacity"]))
+    parts = [*(part for part in parts if part), _method(served)]
+    return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
 
 def _answer(cube: xr.Dataset) -> str:

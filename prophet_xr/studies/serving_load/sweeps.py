@@ -1,6 +1,9 @@
 """The simulations behind the tables, figures and sentences on load."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +11,16 @@ import xarray as xr
 
 from prophet_xr.errors import InputError
 from prophet_xr.grid import inputs
+from prophet_xr.reporting.listing import Sweeps
+from prophet_xr.serving.capacity import capacity as highest_rate
 from prophet_xr.serving.loads import faster, rate
 from prophet_xr.serving.preset_loads import preset, presets
+from prophet_xr.serving.simulate import simulate
+from prophet_xr.serving.traces import trace as read_trace
+from prophet_xr.studies.serving_load import views
 
+SWEEPS = Sweeps()
+FIRST = "azure-conv"  # of the presets
 MODELS = ["deepseek-v2-lite", "qwen3-30b-a3b", "mixtral-8x7b"]
 CARDS = ["A100-80GB", "H100-80GB"]
 POLICIES = ["baseline", "prophet", "lru"]
@@ -19,6 +29,59 @@ SEEDS = [0, 1, 2]
 COUNT = 5000  # requests of a drawn load
 LENGTHS, MOMENTS = ["prompt", "output"], ["mean", "p50", "p99"]
 LEVELS = [n / 100 for n in range(1, 100)]
+
+
+def prepare(
+    out: Path,
+    axes: Mapping[str, Any],
+    trace: Path | None = None,
+    format: str | None = None,
+    preset: str | None = None,
+    rate: Iterable[float] = (),
+    seed: Iterable[int] = (),
+    requests: int | None = None,
+) -> tuple[Path, dict[str, xr.Dataset]]:
+    """Read or draw what is served; without a preset the first, and the highest rate under each.
+
+    Returns the folder of the files, and ``server``, ``load`` and, of drawn loads, ``loads``: what
+    is served at several rates, and every load of which the highest rate is found.
+
+    Raises
+    ------
+    InputError
+        For a file that is no trace, a load that cannot be drawn, or options of both.
+    """
+    if trace is not None and (preset or seed or requests is not None):
+        raise InputError("--trace is a load itself; --preset, --seed and --requests draw another")
+    given = {"server": server(**axes)}
+    if trace is not None:
+        given["load"] = replayed(read_trace(trace, format), rate)
+        return _folder(out, trace.stem), given
+    seeds, count = list(seed) or SEEDS, COUNT if requests is None else requests
+    every = [preset] if preset else [FIRST, *(name for name in presets() if name != FIRST)]
+    given["load"] = drawn(every[0], list(rate) or RATES, seeds, count)
+    given["loads"] = several(every, count, seeds[0])
+    return _folder(out, every[0]), given
+
+
+def _folder(out: Path, name: str) -> Path:
+    """Folder of a load: by its preset, or by its file."""
+    slug = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+    return out / "simulate" / (slug or "trace")
+
+
+@SWEEPS.saved
+def served(server: xr.Dataset, load: xr.Dataset) -> xr.Dataset:
+    """The load, served at each rate."""
+    cube = simulate(server, load, quantiles=LEVELS, ttft=views.TTFT, tpot=views.TPOT)
+    return cube.assign_attrs(load.attrs)
+
+
+@SWEEPS.saved
+def capacity(server: xr.Dataset, loads: xr.Dataset) -> xr.Dataset:
+    """The highest rate within the objective, under every load."""
+    objective = {"ttft": views.TTFT, "tpot": views.TPOT, "quantile": views.QUANTILE}
+    return highest_rate(server, loads, **objective)
 
 
 def server(**chosen) -> xr.Dataset:
@@ -75,8 +138,11 @@ def _at_rates(load: xr.Dataset, factors: dict[float, float], title: str) -> xr.D
     ).assign_attrs(title=title)
 
 
-def fit() -> xr.Dataset:
+@SWEEPS.saved(file="fit.nc")
+def preset_moments(loads: xr.Dataset) -> xr.Dataset:
     """Mean, median and 99 % of the lengths that presets draw, and that their sources state.
+
+    Of all presets, where ``loads`` are drawn from any.
 
     Returns drawn, stated (preset, length, moment) [token].
     """

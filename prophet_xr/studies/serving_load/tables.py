@@ -1,16 +1,16 @@
 """Simulations -> frame.  A table's name is its file name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import product
 
 import pandas as pd
 import xarray as xr
 
+from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import shown
 from prophet_xr.studies.serving_load import views
 
 Cubes = Mapping[str, xr.Dataset]
-Table = Callable[[Cubes], pd.DataFrame]
 ORDER = ("model", "gpu", "policy", "rate")
 PLACE = ("preset", "model", "gpu")
 VIEWS = {
@@ -20,23 +20,13 @@ VIEWS = {
     "loaded": "under the load",
     "crowded": "at 99 % of the time",
 }
-TABLES: dict[str, tuple[str, Table]] = {}  # by name: the cube it reads, and the function
+TABLES = Listing()
 
 
-def table(cube: str) -> Callable[[Table], Table]:
-    """List a table under its function's name, with the cube without which there is none."""
-
-    def register(function: Table) -> Table:
-        TABLES[function.__name__] = cube, function
-        return function
-
-    return register
-
-
-@table("served")
-def table1_service(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table1_service(served: xr.Dataset) -> pd.DataFrame:
     """What each server does under the load: mean over seeds."""
-    cube = views.over_seeds(cubes["served"])
+    cube = views.over_seeds(served)
     lines = []
     for model, gpu, policy, rate in product(*(cube[n].values for n in ORDER)):
         cell = cube.sel(model=model, gpu=gpu, policy=policy, rate=rate)
@@ -62,13 +52,13 @@ def table1_service(cubes: Cubes) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-@table("served")
-def table2_static_against_load(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table2_static_against_load(served: xr.Dataset) -> pd.DataFrame:
     """Prophet's KV extension at static batches and under the load, mean over seeds.
 
     Reads kv_extension (policy, batch, ...) [1], batch_mean, batch_share (policy, rate, ...).
     """
-    cube = views.over_seeds(cubes["served"])
+    cube = views.over_seeds(served)
     found = views.static_and_loaded(cube, "kv_extension")
     own, all_ = (cube.batch_mean.sel(policy=p) for p in ("prophet", "baseline"))
     batches = {"mean batch, all resident": all_, "mean batch, Prophet": own}
@@ -84,10 +74,10 @@ def table2_static_against_load(cubes: Cubes) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-@table("capacity")
-def table3_capacity(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table3_capacity(capacity: xr.Dataset) -> pd.DataFrame:
     """Requests per second that meet the objective, by load, card and policy."""
-    rates = cubes["capacity"].capacity
+    rates = capacity.capacity
     policies = [str(p) for p in rates.policy.values]
     lines = [
         [*at, *rates.sel(dict(zip(PLACE, at, strict=True)) | {"policy": policies}).values]
@@ -97,14 +87,13 @@ def table3_capacity(cubes: Cubes) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-@table("fit")
-def table4_loads(cubes: Cubes) -> pd.DataFrame:
+@TABLES.part
+def table4_loads(preset_moments: xr.Dataset) -> pd.DataFrame:
     """What is drawn from each preset, and what its source states [token]."""
-    cube = cubes["fit"]
     lines = []
-    for preset, length in product(cube.preset.values, cube.length.values):
-        cell = cube.sel(preset=preset, length=length)
+    for preset, length in product(preset_moments.preset.values, preset_moments.length.values):
+        cell = preset_moments.sel(preset=preset, length=length)
         pairs = zip(cell.stated.values, cell.drawn.values, strict=True)
         lines.append([preset, length, *(number for pair in pairs for number in pair)])
-    heads = [f"{m}, {kind}" for m in cube.moment.values for kind in ("stated", "drawn")]
+    heads = [f"{m}, {kind}" for m in preset_moments.moment.values for kind in ("stated", "drawn")]
     return pd.DataFrame(lines, columns=["preset", "length", *heads])

@@ -33,7 +33,7 @@ def rows() -> list[dict]:
 
 
 def cell(given: Mapping[str, object], names: tuple[str, ...]) -> xr.Dataset:
-    """Sweep one configuration of a log; its model by label, or by a config kept beside the logs."""
+    """Sweep one configuration of a log; its model by label, or by a config kept with the logs."""
     chosen = dict(given)
     own = folder() / "configs" / f"{chosen['model']}.json"
     if own.exists():

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.catalogue import specs
+from prophet_xr.checks import CONTINUOUS
 from prophet_xr.errors import SpecError
 from prophet_xr.grid import inputs, sweep
 
@@ -41,12 +42,13 @@ def catalogued() -> dict[str, dict[str, float]]:
 
 
 def predict(rows: Iterable[Mapping[str, float]], metric: str, **chosen: object) -> np.ndarray:
-    """Sweep rows of inputs, one cell each, beside what ``chosen`` holds for all of them.
+    """Sweep rows of inputs, one cell each; ``chosen`` holds for all of them.
 
     A label axis with several labels in ``chosen`` comes first in the result.
     """
     rows = list(rows)
-    own = {name: xr.DataArray([float(r[name]) for r in rows], dims=ROW) for name in rows[0]}
+    means = {CONTINUOUS: 1}  # a batch that was measured may be the mean of many
+    own = {n: xr.DataArray([float(r[n]) for r in rows], dims=ROW, attrs=means) for n in rows[0]}
     start = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "batch": 1, "policy": "baseline"}
     cube = sweep(inputs(**{**start, **own, **chosen}), [metric])  # pyright: ignore[reportArgumentType]
     return cube[metric].transpose(..., ROW).values

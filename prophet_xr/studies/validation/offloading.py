@@ -8,7 +8,7 @@ import pandas as pd
 from prophet_xr.studies.validation.measured import predict, read
 from prophet_xr.studies.validation.routing import parameters
 
-# What an offload row does not state and its time hardly feels: no KV cache, no other weights.
+# What an offload row does not state and its time hardly depends on: no KV cache, no other weights.
 NOTHING = dict.fromkeys(
     (
         *("shared_parameters", "router_parameters", "dense_parameters", "state_space_parameters"),

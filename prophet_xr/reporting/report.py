@@ -1,0 +1,31 @@
+"""The sections that every report has: its tables and its figures."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from prophet_xr.reporting.listing import Listing
+from prophet_xr.reporting.markdown import markdown
+
+
+def tables_and_figures(
+    listed_tables: Listing,
+    tables: Mapping[str, pd.DataFrame],
+    listed_figures: Listing,
+    figures: Iterable[str],
+) -> list[str]:
+    """Sections with every table that was made, and a picture of every figure."""
+    parts = ["## Tables"]
+    for name, frame in tables.items():
+        title = listed_tables[name].title
+        parts += [f"### {title}", f"`{name}.csv`", markdown(frame).strip("\n")]
+    parts.append("## Figures")
+    for name in figures:
+        title = listed_figures[name].title
+        parts += [f"### {title}", f"![{title}]({name}.png)"]
+    return parts
+
+
+def document(parts: Iterable[str]) -> str:
+    """Join paragraphs to a Markdown file."""
+    return "\n\n".join(parts) + "\n"
