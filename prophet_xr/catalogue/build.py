@@ -1,4 +1,10 @@
-"""``data/*.toml`` -> ``data/specs.nc``.  Users never build: pint is a development dependency."""
+"""``data/*.toml`` -> ``data/specs.nc``.
+
+Comes in: a folder of TOML files, typed by hand, and the configs of the models.  Goes out: specs.nc,
+with every number in SI, its source, its status and its arithmetic.
+Why so: a person types "141 GB" as the datasheet says it, and a program never meets a unit.  Users
+never build, so pint is a development dependency only.
+"""
 
 import ast
 import operator
@@ -63,6 +69,7 @@ def number(text: str, q: Quantity) -> float:
 
 @cache
 def _units():
+    """Registry of pint, with the units of the schema."""
     try:
         import pint
     except ImportError:
@@ -77,6 +84,7 @@ def _units():
 
 
 def _load(file: Path) -> dict:
+    """Content of a TOML file, or SpecError."""
     try:
         return tomllib.loads(file.read_text())
     except (OSError, tomllib.TOMLDecodeError) as problem:
@@ -129,18 +137,19 @@ def _counted(folder: Path, row: str, entry: dict) -> dict:
 
 
 def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, str, str]:
-    got = entry.get(q.name)
-    if not isinstance(got, dict) or "value" not in got or not got.get("source"):
+    """Number, source, status and text of one field of a row."""
+    cell = entry.get(q.name)
+    if not isinstance(cell, dict) or "value" not in cell or not cell.get("source"):
         raise SpecError(
-            f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {got}"
+            f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {cell}"
         )
-    status = got.get("status", "exact")
+    status = cell.get("status", "exact")
     if status not in STATUSES:
         raise SpecError(
             f"specs: {file}, row {row!r}: {q.name} has status {status!r}, not {STATUSES}"
         )
-    text = str(got["value"])
-    return number(text, q), got["source"], status, text
+    text = str(cell["value"])
+    return number(text, q), cell["source"], status, text
 
 
 def defaults(file: Path) -> xr.Dataset:
@@ -150,8 +159,8 @@ def defaults(file: Path) -> xr.Dataset:
         value = entry["value"]
         attrs = {**QUANTITIES[name].attrs, "source": entry["source"]}
         kind = object if name in LABELLED else None
-        one = isinstance(value, list)
-        data[name] = ((name,) if one else (), np.array(value, kind), attrs)
+        dims = (name,) if isinstance(value, list) else ()
+        data[name] = (dims, np.array(value, kind), attrs)
     return data
 
 

@@ -1,4 +1,10 @@
-"""Rows of the catalogue and of the user: specs.nc, a config.json, and what `specs add` kept."""
+"""Labels of an axis -> rows of numbers: of specs.nc, of a config.json, of the models a user keeps.
+
+Comes in: labels, or rows in place of labels.  Goes out: the rows, with the same fields wherever
+they come from, so that nothing after it knows the difference.
+Why so: a user's model is a config on disk, read again where its label is asked for.  A new rule of
+the reader then holds for it too, and a broken file disturbs nobody who does not ask for it.
+"""
 
 import json
 import os

@@ -79,19 +79,10 @@ def sweep_to(
     target = _target(path)
     level = None if compression is None else _level(compression)
     cube = plan_cube(data, target, chosen(metrics, data), dtype, level)
-    if not target.exists():
-        _write(cube, progress)
-        return load(target)
-    old = load(target)
-    if old.attrs.get(DIGEST) != cube.digest:
-        raise InputError(
-            f"{target} holds a cube of other inputs, metrics, dtype or compression; expected "
-            f"another path, or px.extend, which adds labels"
-        )
-    _check_chunks(cube)
-    if Journal(target, cube.digest).is_of_this_cube:  # of a run that was killed at its very end
-        shutil.rmtree(cube.folder, ignore_errors=True)
-    return old
+    if target.exists():
+        return _existing(cube)
+    _write(cube, progress)
+    return load(target)
 
 
 def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.Dataset:
@@ -148,6 +139,20 @@ def _target(path: str | Path) -> Path:
 def _level(compression: object) -> int:
     """Level of compression, or InputError."""
     return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
+
+
+def _existing(cube: CubeOnDisk) -> xr.Dataset:
+    """Open the cube at the target; InputError if it is another one, or has lost chunks."""
+    old = load(cube.target)
+    if old.attrs.get(DIGEST) != cube.digest:
+        raise InputError(
+            f"{cube.target} holds a cube of other inputs, metrics, dtype or compression; expected "
+            f"another path, or px.extend, which adds labels"
+        )
+    _check_chunks(cube)
+    if Journal(cube.target, cube.digest).is_of_this_cube:  # a run was killed at its very end
+        shutil.rmtree(cube.folder, ignore_errors=True)
+    return old
 
 
 def _check_chunks(cube: CubeOnDisk) -> None:

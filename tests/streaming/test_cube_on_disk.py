@@ -86,6 +86,12 @@ def test_another_cube_has_another_digest(other):
     assert plan(**{"data": inputs(), **other}).digest != first.digest
 
 
+def test_the_same_numbers_on_another_dim_are_another_cube():
+    data = inputs(gpu=["A100-80GB", "H200"])
+    of_gpu, of_model = (data.assign(hit_rate=(dim, [0.5, 0.9])) for dim in ("gpu", "model"))
+    assert plan(of_gpu, ["step_time"]).digest != plan(of_model, ["step_time"]).digest
+
+
 def test_the_order_of_metrics_and_the_memory_of_a_slab_are_not_in_the_digest():
     assert plan(inputs(), METRICS[::-1], slab_memory=10**9).digest == plan(inputs()).digest
 

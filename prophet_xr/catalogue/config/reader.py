@@ -1,4 +1,13 @@
-"""``config.json`` of a model -> one row of numbers, exact, or a refusal that says why."""
+"""``config.json`` of a model -> one row of numbers, exact, or a refusal that says why.
+
+Comes in: a path or the content of a config.  Goes out: a `Row`, in which every field has its
+number, the arithmetic that gives it, and the keys of the config that it was counted from.
+Why so: a config that is nearly understood gives numbers that are nearly right, which nobody
+notices.  So a family is known or refused, a key that has no documented rule for its absence is
+required, and a row whose numbers no model has is refused, always with a SpecError of one line.
+`keys` checks single values, `family` and `families` say how each model_type writes itself down,
+`fields` counts the fields.
+"""
 
 import json
 from collections.abc import Mapping
@@ -59,23 +68,24 @@ def read(source: object, name: str | None = None, like: str | None = None) -> Ro
     where = "" if isinstance(source, Mapping) else f" {source}"
     family = FAMILIES[_family(data, where, like)]
     inner = data.get(family.nested) if family.nested else None
-    c = Config(inner if isinstance(inner, Mapping) else data, family, where)
+    config = Config(inner if isinstance(inner, Mapping) else data, family, where)
     try:
-        found = fields(c)
+        counts = fields(config)
     except RecursionError:
-        raise c.refuse("nested too deeply; expected a config.json") from None
-    _check(c, found)
+        raise config.refuse("nested too deeply; expected a config.json") from None
+    _check(config, counts)
     return Row(
         name=name or _named(data, family.name),
         family=family.name,
-        fields=found,
-        stored_precision=stored_precision(data, c.data),
-        notes=notes(c, data),
-        config=json.dumps(c.read, sort_keys=True, default=str),
+        fields=counts,
+        stored_precision=stored_precision(data, config.data),
+        notes=notes(config, data),
+        config=json.dumps(config.read, sort_keys=True, default=str),
     )
 
 
 def _family(data: Mapping, where: str, like: str | None) -> str:
+    """Name of the family to read a config as; SpecError if it is not known."""
     if like is not None:
         if like not in FAMILIES:
             raise SpecError(f"like={like!r} is no known family; {nearest(like, FAMILIES)}")
@@ -89,14 +99,15 @@ def _family(data: Mapping, where: str, like: str | None) -> str:
     return kind
 
 
-def parameters(found: Mapping[str, tuple[Count, str]]) -> int:
+def parameters(counts: Mapping[str, tuple[Count, str]]) -> int:
     """Parameters of the whole model."""
-    fixed = sum(found[name][0].value for name in FIXED)
-    layers, experts, each = (found[n][0].value for n in ROUTED)
-    return round(fixed + layers * experts * each)
+    fixed = sum(counts[name][0].value for name in FIXED)
+    layers, experts, expert_parameters = (counts[n][0].value for n in ROUTED)
+    return round(fixed + layers * experts * expert_parameters)
 
 
 def _named(data: Mapping, family: str) -> str:
+    """Last part of ``_name_or_path``, or the family where the config has none."""
     path = data.get("_name_or_path")
     if not isinstance(path, str):
         return family
@@ -104,15 +115,15 @@ def _named(data: Mapping, family: str) -> str:
     return "".join(c for c in last if c.isprintable()) or family
 
 
-def _check(c: Config, found: Mapping[str, tuple[Count, str]]) -> None:
+def _check(config: Config, counts: Mapping[str, tuple[Count, str]]) -> None:
     """Refuse a row that no model has: fields out of bounds, or too large to be exact."""
-    if parameters(found) > EXACT:
-        raise c.refuse(f"{parameters(found):,} parameters; expected at most {EXACT:,}")
-    for name, (count, _) in found.items():
+    if parameters(counts) > EXACT:
+        raise config.refuse(f"{parameters(counts):,} parameters; expected at most {EXACT:,}")
+    for name, (count, _) in counts.items():
         low, high = QUANTITIES[name].bounds
         if not low <= count.value <= min(high, EXACT):
             q = QUANTITIES[name]
-            raise c.refuse(
+            raise config.refuse(
                 f"{name} = {count.text:.80} is outside [{low:g}, {min(high, EXACT):g}] "
                 f"({q.long_name}, {q.units})"
             )
