@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import whole
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 from prophet_xr.grid import chosen
@@ -114,6 +114,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         other formulas.
     """
     target = _target(path)
+    checks.dataset("the inputs", data)
     with load(target) as old:
         packed = old.attrs.get(COMPRESSION)
         level = None if packed is None else _level(packed)
@@ -129,7 +130,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
 
 
 def _level(compression: object) -> int:
-    return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
+    return checks.whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
 
 
 def _complete(job: Job, target: Path) -> None:
@@ -146,7 +147,7 @@ def _complete(job: Job, target: Path) -> None:
 
 
 def _target(path: str | Path) -> Path:
-    target = Path(path).expanduser()
+    target = checks.path(path)
     target = target.resolve() if target.is_symlink() else target
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 
 BATCH = "batch"
@@ -39,6 +40,8 @@ def expected(cube: xr.Dataset, batch_share: xr.DataArray) -> xr.Dataset:
     >>> round(float(px.expected(cube, share).unique_experts), 3)
     3.774
     """
+    checks.dataset("cube", cube, "the cube of a sweep")
+    checks.array(batch_share, "batch_share")
     for what, array in (("cube", cube), ("batch_share", batch_share)):
         if BATCH not in array.dims or BATCH not in array.coords:
             raise InputError(f"{what} has no numbers along {BATCH!r}; expected that dim")

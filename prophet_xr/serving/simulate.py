@@ -10,7 +10,7 @@ import xarray as xr
 
 from prophet_xr import checks
 from prophet_xr.engine import cores
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, shown
 from prophet_xr.provenance import provenance
 from prophet_xr.registry import LABELLED, QUANTITIES
 from prophet_xr.serving import ledger
@@ -178,8 +178,8 @@ def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarr
     """Check objectives, which may be infinite; the quantiles as an array."""
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if not isinstance(value, Real) or not value > 0:
-            raise InputError(f"{name}={value!r}; expected seconds above 0")
-    return checks.shares("quantiles", np.atleast_1d(np.asarray(quantiles, object)))
+            raise InputError(f"{name}={shown(value)}; expected seconds above 0")
+    return checks.shares("quantiles", [quantiles] if isinstance(quantiles, Real) else quantiles)
 
 
 def latencies(requests: Requests, work: Work) -> dict[str, np.ndarray]:

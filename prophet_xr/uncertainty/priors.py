@@ -10,7 +10,6 @@ import numpy as np
 
 from prophet_xr import checks, kernels, specs  # noqa: F401  (kernels declares the metrics)
 from prophet_xr.errors import InputError, SpecError, nearest
-from prophet_xr.queries.names import listed
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def known(names: str | Iterable[str] | None = None) -> dict[str, Prior]:
     Raises InputError for an input that has none, SpecError for a file that cannot be read.
     """
     every = _read()
-    for name in (wanted := list(every) if names is None else listed(names)):
+    for name in (wanted := list(every) if names is None else checks.texts("names", names)):
         if name not in every:
             raise InputError(f"{name!r} has no prior; {nearest(name, every)}")
     return {name: every[name] for name in wanted}
