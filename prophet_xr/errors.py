@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+BRIEF = 80  # characters of a value in a message
+
 
 class InputError(ValueError):
     """An input is missing, unknown, out of bounds or not what it is said to be."""
@@ -10,6 +12,15 @@ class InputError(ValueError):
 
 class SpecError(ValueError):
     """A data file is missing, broken or does not hold what the schema asks for."""
+
+
+def shown(value: object) -> str:
+    """Word a value in a few characters and one line, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a whole number of too many digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
 
 
 def nearest(name: object, known: Iterable[object]) -> str:
