@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 import prophet_xr as px
-from prophet_xr.streaming import to_disk
 from prophet_xr.streaming.cube_on_disk import plan_cube
 
 PROGRAM = """
@@ -78,7 +77,7 @@ def main():
     memory = run(through, size)
     took = time.perf_counter() - start
     print(f"{size:g} GB in {took:.0f} s, {size / took:.2f} GB/s, peak RSS {memory:.2f} GB")
-    cube = plan_cube(inputs(size), stopped, METRICS, "float64", None, to_disk.SLAB)
+    cube = plan_cube(inputs(size), stopped, METRICS, "float64", None)
     slabs = len(cube.slabs())
     for stop in sorted(random.sample(range(1, max(slabs * 9 // 10, kills + 1)), kills)):
         if run(stopped, size, stop) is not None:

@@ -17,13 +17,10 @@ from prophet_xr.catalogue.policies import (
 )
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import CONTINUOUS, check, unique
-from prophet_xr.engine import dask_blocks, output_arrays
-from prophet_xr.engine import memory as scratch
-from prophet_xr.engine.codegen import Dims
-from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import layout, natural, nests
-from prophet_xr.engine.partition import PartedNests, parted
-from prophet_xr.engine.run import run, walks
+from prophet_xr.engine import dask_blocks
+from prophet_xr.engine.evaluate import evaluate, wanted_dims
+from prophet_xr.engine.limits import in_force
+from prophet_xr.engine.output_arrays import real_dtype
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import (
     LABELLED,
@@ -293,33 +290,28 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted, dtype = chosen(metrics, data), output_arrays.real(dtype)
-    need = needed(wanted)
+    wanted, dtype = chosen(metrics, data), real_dtype(dtype)
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
-        known = data.compute()
-        complete(known, need)
-        dims_of = natural(by_policy(known), need, layout(known))
-        made = dask_blocks.cube(known, dims_of, data.chunksizes, wanted, dtype, sweep)
-        return made.assign_attrs(provenance())
-    full = complete(data, need)
-    order = layout(full)
-    plan = nests(full, need, wanted, order, dtype)
-    sizes = {d: full.sizes[d] for d in order}
-    dims_of = natural(full, need, order)
-    arrays = numbers(full, dims_of)
-    reused = {} if out is None else output_arrays.of(out, wanted)
-    if reused and not same_policies(full, data):
+        return _lazy(data, wanted, dtype)
+    full = complete(data, needed(wanted))
+    if isinstance(out, xr.Dataset) and not same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
-    todo = parted(plan, frozenset(wanted), tuple(sizes.items()), scratch.LIMIT)
-    written, kept = output_arrays.stores(todo, sizes, dtype, reused)
-    _evaluate(todo, sizes, arrays | written)
-    output_arrays.settle(written, kept)
-    own = {n: v for n, v in full.variables.items() if n not in full.coords}
-    made = {n: (dims_of[n], kept[n], q.attrs) for n, q in QUANTITIES.items() if n in wanted}
-    return asked_only(xr.Dataset(own | made, full.coords, full.attrs | provenance()), data)
+    arrays = evaluate(full, wanted, dtype, in_force(), out)
+    labelled = {n: (dims, array, QUANTITIES[n].attrs) for n, (dims, array) in arrays.items()}
+    given = {n: v for n, v in full.variables.items() if n not in full.coords}
+    return asked_only(xr.Dataset(given | labelled, full.coords, full.attrs | provenance()), data)
+
+
+def _lazy(data: xr.Dataset, wanted: list[str], dtype: str) -> xr.Dataset:
+    """Sweep block by block, when somebody asks for a block."""
+    known = data.compute()
+    complete(known, needed(wanted))
+    dims_of = wanted_dims(by_policy(known), wanted)
+    cube = dask_blocks.lazy_cube(known, dims_of, data.chunksizes, wanted, dtype, sweep, in_force())
+    return cube.assign_attrs(provenance())
 
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
@@ -341,29 +333,3 @@ def complete(data: xr.Dataset, need: frozenset[str]) -> xr.Dataset:
     """Check the inputs that are needed, and put the baseline row of ``policy`` first."""
     check(data, inputs_of(need))
     return with_baseline(data)
-
-
-def numbers(data: xr.Dataset, dims_of: Mapping[str, Dims]) -> dict[str, np.ndarray]:
-    """Inputs among ``dims_of`` as C-contiguous float64, on those dims."""
-    found: dict[str, np.ndarray] = {}
-    variables = data.variables
-    for name, dims in dims_of.items():
-        if not QUANTITIES[name].formula:
-            v = variables[name]
-            values = v.values if v.dims == dims else v.transpose(*dims).values
-            found[name] = np.asarray(values, np.float64, order="C")
-    return found
-
-
-def _evaluate(todo: PartedNests, sizes: Mapping[str, int], arrays: dict[str, np.ndarray]) -> None:
-    """Fill the arrays of what is wanted."""
-    walk, memory, once = walks(todo.nests, sizes), Memory(), todo.once
-    with memory.kept():
-        for part in todo.parts(sizes):
-            # What the nests run once leave comes first, so it stays where it is.
-            arrays |= memory.arrays(todo.between(sizes, part))
-            for nest in once:
-                run(nest, sizes, arrays, walk)
-            for nest in todo.parted:
-                run(nest, sizes, arrays, walk, part)
-            once = ()

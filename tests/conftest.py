@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "p
 os.environ["PROPHET_XR_CATALOGUE"] = os.path.join(tempfile.gettempdir(), "prophet_xr_no_models")
 
 from prophet_xr import grid
-from prophet_xr.engine import memory as scratch
-from prophet_xr.engine import nests, run
+from prophet_xr.engine.limits import Limits, using
 from prophet_xr.registry import QUANTITIES
 
 SIZES = {
@@ -68,21 +66,16 @@ def random_inputs() -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def cubes() -> dict[str, xr.Dataset]:
-    """The cubes of the study."""
-    from prophet_xr.studies.kv_extension import study
-
-    return study.cubes()
-
-
-@pytest.fixture(scope="session")
-def published(cubes) -> xr.Dataset:
-    return cubes["published"]
+def compiled_cube(random_inputs) -> xr.Dataset:
+    """The cube of every metric with nothing interpreted."""
+    with using(Limits(interpreted_in_all=0, interpreted_below=0)):
+        return grid.sweep(random_inputs)
 
 
 @pytest.fixture(scope="session")
-def verified(cubes) -> xr.Dataset:
-    return cubes["verified"]
+def verified() -> xr.Dataset:
+    """The study's grid under the true architectures."""
+    return grid.sweep(grid.inputs("verified"))
 
 
 @pytest.fixture
@@ -102,22 +95,15 @@ def long_axes() -> xr.Dataset:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pieces():
     """Compile every nest, for short rows, many threads and little memory; or compile none."""
 
-    @contextmanager
-    def limits(*, compiled: bool = True, row: int = 6, memory: int = 3_000):
-        with pytest.MonkeyPatch.context() as patch:
-            for name in ("WALK", "WALK_ALL"):
-                patch.setattr(run, name, 0 if compiled else 10**9)
-            if compiled:
-                patch.setattr(run, "SHARE", 1)
-                patch.setattr(nests, "ROW", row)
-                patch.setattr(nests, "FOLDED_ROW", row)
-                patch.setattr(scratch, "LIMIT", memory)
-            nests._nests.cache_clear()  # which knows of no such change
-            yield
-        nests._nests.cache_clear()
+    def limits(*, compiled: bool = True, row: int = 6, memory: int = 3_000, **others):
+        if not compiled:
+            return using(Limits(interpreted_in_all=10**9))
+        never = {"interpreted_in_all": 0, "interpreted_below": 0}
+        small = {"threaded_above": 1, "row_cells": row, "accumulated_row_cells": row}
+        return using(Limits(kept_memory=memory, **never, **small, **others))
 
     return limits

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import prophet_xr as px
 from prophet_xr import cli, grid
 from prophet_xr.engine import codegen, nests
+from prophet_xr.engine.limits import Limits
 from prophet_xr.registry import QUANTITIES, metrics, needed
 from prophet_xr.terminal import catalogue_text
 
@@ -60,7 +61,7 @@ def test_metrics_vary_with_the_axes_that_their_page_says():
         context=[128, 256],
     )
     full = grid.complete(data, needed(q.name for q in metrics() if q.name != "token_cost"))
-    dims_of = nests.natural(full, needed(["step_time", "reason"]), nests.layout(full))
+    dims_of = nests.dims_of_quantities(full, needed(["step_time", "reason"]), nests.dim_order(full))
     for name, dims in dims_of.items():
         if QUANTITIES[name].formula:
             assert dims == tuple(d for d in catalogue_text.axes_of(name) if d in data.dims), name
@@ -127,7 +128,7 @@ def test_the_generated_code_is_what_the_page_shows():
     data = px.inputs(model=["mixtral-8x7b", "olmoe-1b-7b"], gpu=["A100-80GB", "H200"], batch=1)
     need = needed(wanted)
     full = grid.complete(data, need)
-    plan = nests.nests(full, need, wanted, nests.layout(full), "float64")
+    plan = nests.nests(full, need, wanted, nests.dim_order(full), "float64", Limits())
     text = (DOCS / "architecture.md").read_text()
     shown = text.split("<!-- nest: fits, kv_extension -->\n\n```text\n")[1].split("```")[0]
     assert shown == codegen.source(plan[-1])

@@ -1,23 +1,58 @@
 """Formulas in, the text of one loop nest out.  The only room that generates code.
 
-A nest covers every metric of one set of dims.  Its text is what a person would write: outer dims
-flattened into one range that threads can share, the policies of a row together with the baseline
-first, and inside one contiguous loop per metric, because a loop with many outputs does not
-vectorise.  A nest that folds stores nothing: it adds each row to accumulators.
+Comes in: a `Nest`, which says which metrics to compute on which dims, what to read and what to
+store.  Goes out: the text of a Python module for numba, as a person would write it (`source`).
+
+Why text: numba compiles what it can see, so a loop over formulas that are called through a list
+would neither be inlined nor vectorised.  The loops are laid out so that the compiler can do both.
+
+- The outer dims are flattened into one range, which threads can share at any place.
+- The policies of a row come one after the other, the baseline first: what it computes is still in
+  the cache when a ratio to it is taken.
+- Inside is one contiguous loop per few metrics: a loop with many outputs does not vectorise.
+- What varies over only a part of a row is spread over the row first, by loops of its own.
+- A nest of a reduction stores nothing: it adds each row to accumulators.
+
+>>> def room(memory, batch, kv_memory):
+...     return memory - batch * kv_memory
+>>> nest = Nest(
+...     dims=("gpu", "batch"),
+...     row=("batch",),
+...     metrics=(Quantity("room", "B", "Room", formula=room),),
+...     reads={"memory": ("gpu",), "batch": ("batch",), "kv_memory": ("gpu", "batch")},
+...     stores={"room": "float64"},
+...     arrays_per_loop=4,
+... )
+>>> print(source(nest).partition("import njit")[2].strip())
+@njit(error_model="numpy", inline="always")
+def f_room(memory, batch, kv_memory):
+    return memory - batch * kv_memory
+@njit(error_model="numpy", cache=True, nogil=True)
+def fill(begin, end, n_d0, n_d1, in_memory, in_batch, in_kv_memory, out_room):
+    n_row = n_d1
+    for row in range(begin, end):
+        rest = row
+        rest, i_d0 = divmod(rest, n_d0)
+        memory = in_memory[i_d0]
+        for j in range(n_row):
+            v_room = (f_room(memory, in_batch[j], in_kv_memory[i_d0, j]))
+            out_room[i_d0, j] = v_room
+
+A thread fills the rows from ``begin`` to ``end``; there is one row for each GPU (``d0``: names of
+dims are the user's and never become text).  `docs/architecture.md` explains a larger example.
 """
 
 import ast
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache, lru_cache
 
 from prophet_xr.engine import accumulate
+from prophet_xr.engine.nests import Dims, Nest
 from prophet_xr.registry import BASELINE, MODULES, POLICY, Quantity, carried, is_baseline, of
-
-Dims = tuple[str, ...]
 
 HEADER = "".join(
     [
@@ -31,72 +66,12 @@ PLAIN = '@njit(error_model="numpy", inline="always")'
 CACHED = '@njit(error_model="numpy", cache=True, nogil=True)'
 COMPILED = '@njit(error_model="numpy", nogil=True)'
 FOLDING = (
-    accumulate.empty,
-    accumulate.add,
-    accumulate.ends,
-    accumulate.places_of_ends,
-    accumulate.settle,
+    accumulate.clear,
+    accumulate.add_row,
+    accumulate.keep_extremes,
+    accumulate.keep_extremes_and_positions,
+    accumulate.collapse,
 )
-TOGETHER = 4  # arrays that one loop writes
-
-
-@dataclass(frozen=True, eq=False)
-class Nest:
-    """The metrics of one set of dims.
-
-    ``row``     the last of ``dims``, collapsed into the innermost loops
-    ``reads``   what comes from outside, with its dims
-    ``stores``  what goes outside, with the dtype it is stored in
-    ``folds``   what is accumulated instead, over the dims ``over``, which stand together;
-                ``where`` names the flag of the cells that count, ``placed`` asks for the places
-                of the extremes
-    ``part``    an outer dim of which it runs on a part at a time: the arrays of ``whole`` are not
-                cut along it, all others hold the part alone
-    ``block``   cells of a row that are evaluated at a time, if it is a long one: 0 for all
-    """
-
-    dims: Dims
-    row: Dims
-    metrics: tuple[Quantity, ...]
-    reads: Mapping[str, Dims]
-    stores: Mapping[str, str]
-    folds: tuple[str, ...] = ()
-    over: Dims = ()
-    where: str = ""
-    placed: bool = False
-    part: str = ""
-    whole: frozenset[str] = frozenset()
-    block: int = 0
-
-    @property
-    def outer(self) -> Dims:
-        """Dims that the threads share out."""
-        return tuple(d for d in self.dims if d not in (*self.row, POLICY))
-
-    @property
-    def at(self) -> str:
-        """Text of the place in a row."""
-        return "first + j" if self.block else "j"
-
-    @property
-    def along(self) -> bool:
-        """Whether it is folded along its rows, not row upon row."""
-        return bool(self.folds) and not {*self.row}.isdisjoint(self.over)
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """Arguments of the formulas, each once."""
-        return tuple(dict.fromkeys(n for q in self.metrics for n in q.inputs))
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Quantities that it reads or folds, each once."""
-        return tuple(dict.fromkeys([*map(of, self.arguments), *self.outcomes]))
-
-    @property
-    def outcomes(self) -> tuple[str, ...]:
-        """What is folded, and the flag of the cells that count."""
-        return (*self.folds, self.where) if self.where else self.folds
 
 
 @cache
@@ -137,12 +112,12 @@ def _flat(dims: Dims) -> str:
 
 def _outer_index(nest: Nest, name: str, dims: Dims, *, baseline: bool = False) -> list[str]:
     """Text of the index of an array in the dims outside the row."""
-    at = {d: f"i_{d}" for d in dims if d not in nest.row}
-    if baseline and POLICY in at:
-        at[POLICY] = "0"
-    if nest.part in at and name in nest.whole:
-        at[nest.part] = f"w_{nest.part}"
-    return list(at.values())
+    index = {d: f"i_{d}" for d in dims if d not in nest.row}
+    if baseline and POLICY in index:
+        index[POLICY] = "0"
+    if nest.split_dim in index and name in nest.uncut:
+        index[nest.split_dim] = f"uncut_{nest.split_dim}"
+    return list(index.values())
 
 
 def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
@@ -155,7 +130,7 @@ def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
     if not inner:
         return argument, [], [f"{argument} = {array}[{', '.join(outer) or '()'}]"]
     if inner == nest.row:
-        return f"{array}[{', '.join([*outer, nest.at])}]", [], []
+        return f"{array}[{', '.join([*outer, nest.index_text])}]", [], []
     lines = [f"{argument}[{_flat(nest.row)}] = {array}[{', '.join([*outer, _flat(inner)])}]"]
     for d in reversed(nest.row):
         lines = _loop(f"i_{d}", f"n_{d}", lines)
@@ -183,7 +158,8 @@ def _bodies(nest: Nest) -> list[list[Quantity]]:
     for q in nest.metrics:
         assert q.formula is not None
         kind = "simple" if _simple(q.formula) else q.name
-        if kind != last or sum(b.name in nest.stores for b in bodies[-1]) >= TOGETHER:
+        written = sum(b.name in nest.stores for b in bodies[-1]) if bodies else 0
+        if kind != last or written >= nest.arrays_per_loop:
             bodies.append([])
         bodies[-1].append(q)
         last = kind
@@ -198,7 +174,8 @@ def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[li
         value = local[q.name] = f"v_{q.name}"
         kind = {"int64": "np.int64", "bool": "bool"}.get(q.dtype, "")
         lines.append(f"{value} = {kind}(f_{q.name}({', '.join(local[n] for n in q.inputs)}))")
-        out = f"out_{q.name}[{', '.join([*_outer_index(nest, q.name, nest.dims), nest.at])}]"
+        index = [*_outer_index(nest, q.name, nest.dims), nest.index_text]
+        out = f"out_{q.name}[{', '.join(index)}]"
         if q.name in nest.stores:
             lines.append(f"{out} = {value}")
         base = f"{BASELINE}_{q.name}"
@@ -209,7 +186,7 @@ def _compute(nest: Nest, body: list[Quantity], cell: dict[str, str]) -> tuple[li
             lines += [f"{base}[j] = v_{base}"]
         elif base in nest.arguments:
             local[base] = value
-        if not {q.name, base}.isdisjoint([*rest, *nest.outcomes]):
+        if not {q.name, base}.isdisjoint([*rest, *nest.read_to_reduce]):
             if nest.stores.get(q.name) == q.dtype:
                 cell[q.name] = out
             else:
@@ -228,8 +205,14 @@ def _numbered(nest: Nest) -> Nest:
         return tuple(short[d] for d in dims)
 
     reads = {n: of(dims) for n, dims in nest.reads.items()}
-    over, part = of(nest.over), short[nest.part]
-    return replace(nest, dims=of(nest.dims), row=of(nest.row), reads=reads, over=over, part=part)
+    return replace(
+        nest,
+        dims=of(nest.dims),
+        row=of(nest.row),
+        reads=reads,
+        over=of(nest.over),
+        split_dim=short[nest.split_dim],
+    )
 
 
 @lru_cache(1024)
@@ -237,22 +220,22 @@ def source(nest: Nest) -> str:
     """Text of the module of a nest: the formulas, then ``fill``, the loops over all arrays."""
     nest = _numbered(nest)
     cell, scratch, before, body = _row(nest)
-    if nest.folds:
-        own, lines = _accumulate(nest, cell)
-        scratch, body = scratch + own, body + lines
+    if nest.reduces:
+        accumulators, lines = _accumulate(nest, cell)
+        scratch, body = scratch + accumulators, body + lines
     if POLICY in nest.dims:
         body = _loop(f"i_{POLICY}", f"n_{POLICY}", body)
     body = before + body
-    if nest.block and (nest.along or not nest.folds):
-        body = _loop("block", "n_blocks", [*_ends(nest), *body])
-    head, loops = _folded(nest, body) if nest.folds else _shared(nest, body)
+    if nest.block and (nest.reduces_rows or not nest.reduces):
+        body = _loop("block", "n_blocks", [*_block_range(nest), *body])
+    head, loops = (_reduced if nest.reduces else _shared)(nest, body)
     count = " * ".join(f"n_{d}" for d in nest.row) or "1"
     arguments = [*head, *(f"n_{d}" for d in nest.dims)]
-    arguments += ["start"] if nest.part else []
+    arguments += ["start"] if nest.split_dim else []
     arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
-    arguments += [f"{kind}_{n}" for n in nest.folds for kind in ("numbers", "places")]
+    arguments += [f"{kind}_{n}" for n in nest.reduces for kind in ("numbers", "positions")]
     formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
-    helpers = [function(f, f.__name__, COMPILED) for f in FOLDING if nest.folds]
+    helpers = [function(f, f.__name__, COMPILED) for f in FOLDING if nest.reduces]
     fill = f"{CACHED}\ndef fill({', '.join(arguments)}):"
     sizes = [f"n_row = {count}"]
     if nest.block:
@@ -270,20 +253,20 @@ def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str], list[str]]:
     scratch: list[str] = []
     before: list[str] = []
     body: list[str] = []
-    for argument in dict.fromkeys([*nest.arguments, *nest.outcomes]):
+    for argument in dict.fromkeys([*nest.arguments, *nest.read_to_reduce]):
         if of(argument) in nest.reads:
-            cell[argument], own, lines = _fetch(nest, argument)
-            scratch += own
+            cell[argument], spread, lines = _fetch(nest, argument)
+            scratch += spread
             alike = is_baseline(argument) or POLICY not in nest.reads[of(argument)]
             (before if alike else body).extend(lines)
     for together in _bodies(nest):
-        own, lines = _compute(nest, together, cell)
-        scratch += own
+        kept, lines = _compute(nest, together, cell)
+        scratch += kept
         body += lines
     return cell, scratch, before, body
 
 
-def _ends(nest: Nest) -> list[str]:
+def _block_range(nest: Nest) -> list[str]:
     """Lines for where a block of a row begins, and how many cells it has."""
     return ["first = block * n_row_most", f"n_row = min(n_row_most, n_{nest.row[0]} - first)"]
 
@@ -294,38 +277,41 @@ def _split(flat: str, dims: Dims) -> list[str]:
 
 def _shared(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
     """Head and loops of a nest whose rows are shared out in one range."""
-    whole = [f"w_{nest.part} = start + i_{nest.part}"] if nest.part else []
-    rows = [*_split("row", nest.outer), *whole, *body]
+    dim = nest.split_dim
+    uncut = [f"uncut_{dim} = start + i_{dim}"] if dim else []
+    rows = [*_split("row", nest.outer), *uncut, *body]
     return ["begin", "end"], _loop("row", "begin, end", rows)
 
 
 def _accumulate(nest: Nest, cell: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Scratch and lines that add a row of every folded metric to its accumulator."""
-    at = f"i_{POLICY}" if POLICY in nest.dims else "0"
+    """Scratch and lines that add a row of every reduced metric to its accumulator."""
+    policy = f"i_{POLICY}" if POLICY in nest.dims else "0"
     policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
-    scratch = ["folded = np.empty(n_row)"]
-    here = "row * n_blocks + block" if nest.block and nest.along else "row"
+    scratch = ["counted = np.empty(n_row)"]
+    number = "row * n_blocks + block" if nest.block and nest.reduces_rows else "row"
     part = "[:n_row]" if nest.block else ""
     lines: list[str] = []
-    for name in nest.folds:
-        own = f"acc_{name}[{at}], at_{name}[{at}]"
+    for name in nest.reduces:
+        numbers, positions = f"numbers_of_{name}[{policy}]", f"positions_of_{name}[{policy}]"
         scratch += [
-            f"acc_{name} = np.empty(({policies}, 3, n_row))",
-            f"at_{name} = np.empty(({policies}, 3, n_row), np.int64)",
+            f"numbers_of_{name} = np.empty(({policies}, 3, n_row))",
+            f"positions_of_{name} = np.empty(({policies}, 3, n_row), np.int64)",
         ]
         value = f"{cell[name]} if {cell[nest.where]} else math.nan" if nest.where else cell[name]
-        row = name if value == f"{name}[j]" else "folded"
-        if row == "folded":
-            lines += _loop("j", "n_row", [f"folded[j] = {value}"])
-        ends = f"ends({row}{part}, acc_{name}[{at}])"
-        if nest.placed:
-            ends = f"places_of_ends({row}{part}, {own}, {here})"
-        lines += [f"add({row}{part}, {own})", ends]
+        row = f"{name}{part}"
+        if value != f"{name}[j]":
+            row = f"counted{part}"
+            lines += _loop("j", "n_row", [f"counted[j] = {value}"])
+        lines.append(f"add_row({row}, {numbers}, {positions})")
+        if nest.with_positions:
+            lines.append(f"keep_extremes_and_positions({row}, {numbers}, {positions}, {number})")
+        else:
+            lines.append(f"keep_extremes({row}, {numbers})")
     return scratch, lines
 
 
-def _folded(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
-    """Head and loops of a nest that folds: for each kept cell, over all that is folded into it.
+def _reduced(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
+    """Head and loops of a nest that reduces: for each kept cell, over all that become it.
 
     Row upon row, each block of a long row counts as a kept cell.
     """
@@ -333,19 +319,20 @@ def _folded(nest: Nest, body: list[str]) -> tuple[list[str], list[str]]:
     over = tuple(d for d in nest.outer if d in nest.over)
     width = " * ".join(f"n_{d}" for d in nest.row if d in nest.over) or "1"
     index, place = _split("kept", kept), "part, kept, p"
-    if nest.block and nest.along:
+    if nest.block and nest.reduces_rows:
         width = "n_row_most"
     elif nest.block:
-        index = ["cell, block = divmod(kept, n_blocks)", *_ends(nest), *_split("cell", kept)]
+        index = ["cell, block = divmod(kept, n_blocks)", *_block_range(nest), *_split("cell", kept)]
         place = "part, cell, p, :, first : first + n_row"
     rows = _loop("row", "begin, end", [*_split("row", over), *body])
-    settle = [
-        f"settle(acc_{n}[p], at_{n}[p], numbers_{n}[{place}], places_{n}[{place}], {width})"
-        for n in nest.folds
+    accumulators = {n: f"numbers_of_{n}[p], positions_of_{n}[p]" for n in nest.reduces}
+    start = [f"clear({both})" for both in accumulators.values()]
+    end = [
+        f"collapse({both}, numbers_{n}[{place}], positions_{n}[{place}], {width})"
+        for n, both in accumulators.items()
     ]
-    start = [f"empty(acc_{n}[p], at_{n}[p])" for n in nest.folds]
     policies = f"n_{POLICY}" if POLICY in nest.dims else "1"
-    one = [*index, *_loop("p", policies, start), *rows, *_loop("p", policies, settle)]
+    one = [*index, *_loop("p", policies, start), *rows, *_loop("p", policies, end)]
     return ["first_kept", "last_kept", "begin", "end", "part"], _loop(
         "kept", "first_kept, last_kept", one
     )

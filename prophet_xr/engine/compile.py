@@ -1,4 +1,13 @@
-"""Generated modules: written to the user's cache directory, imported and compiled once."""
+"""Generated modules: written to the user's cache directory, imported and compiled once.
+
+Comes in: the text of a module with a function ``fill``, and arguments whose types it is compiled
+for.  Goes out: ``fill``, compiled (`compiled`).
+
+A module is named by the hash of its own text, so what numba keeps of it on disk can never be stale,
+and a second process compiles nothing.  The directory may be shared, full, read-only or damaged:
+modules are written under another name and then renamed, what cannot be read is compiled anew, and
+what cannot be written is kept in memory, each with one message.
+"""
 
 import hashlib
 import importlib.util
@@ -32,11 +41,11 @@ def compiled(text: str, arguments: Iterable[object]) -> Any:
     """
     fill = _fill(text)
     if not fill.signatures:
-        sound(fill, arguments)
+        ensure_compiled(fill, arguments)
     return fill
 
 
-def sound(function: Any, arguments: Iterable[object]) -> None:
+def ensure_compiled(function: Any, arguments: Iterable[object]) -> None:
     """Compile a function that numba keeps on disk, if it can; anew if what it kept is damaged."""
     from numba import typeof
 
@@ -71,7 +80,7 @@ def _fill(text: str) -> Any:
     except OSError as problem:
         _unkept(str(problem))
         return _in_memory(text)
-    if not list(folder().glob(f"__pycache__/{name}.*.nbi")):
+    if not list(code_folder().glob(f"__pycache__/{name}.*.nbi")):
         log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
     return _imported(name, path).fill
 
@@ -79,7 +88,7 @@ def _fill(text: str) -> Any:
 @cache
 def _unkept(problem: str) -> None:
     """Say once that nothing can be written."""
-    log.warning("cache directory %s: %s; compiled code is kept in memory", folder(), problem)
+    log.warning("cache directory %s: %s; compiled code is kept in memory", code_folder(), problem)
 
 
 def _in_memory(text: str) -> Any:
@@ -91,14 +100,14 @@ def _in_memory(text: str) -> Any:
 
 def _written(name: str, text: str) -> Path:
     """Write a module, unless it is there."""
-    path = folder() / f"{name}.py"
+    path = code_folder() / f"{name}.py"
     if not path.exists() or path.read_bytes() != text.encode():
         with replacing(path) as draft:  # a concurrent first run sees no half-written module
             draft.write_text(text)
     return path
 
 
-def folder() -> Path:
+def code_folder() -> Path:
     """Directory in which compiled code is kept."""
     return _folder(cache_dir())
 

@@ -10,7 +10,7 @@ from typing import Any
 import numba.core.config
 from numba import njit
 
-from prophet_xr.engine.compile import folder
+from prophet_xr.engine.compile import code_folder
 
 UNCOUNTED: dict[str, Any] = {"_nrt": False}
 SETTINGS: Any = numba.core.config
@@ -21,7 +21,7 @@ whole = njit(nogil=True, **UNCOUNTED)
 
 def kept(function: Callable) -> Any:
     """Compile as a whole, and keep it where generated modules are kept."""
-    others, SETTINGS.CACHE_DIR = SETTINGS.CACHE_DIR, str(folder())
+    others, SETTINGS.CACHE_DIR = SETTINGS.CACHE_DIR, str(code_folder())
     try:
         return njit(nogil=True, cache=True, **UNCOUNTED)(function)
     finally:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from prophet_xr.engine.compile import sound
+from prophet_xr.engine.compile import ensure_compiled
 from prophet_xr.serving import event_queue, step_time, time_series
 from prophet_xr.serving.event_queue import NONE, cancel, plan, pop, push
 from prophet_xr.serving.jit import kept, part, whole
@@ -305,6 +305,6 @@ def serve(service: Service, requests: Requests, bins: int = 512) -> tuple[np.rec
     state.began = state.now = state.ended = requests.arrival[0]
     state.width, state.partial, state.free = NARROW, NONE, service.max_sequences
     if not RUN.signatures:
-        sound(RUN, (state, service, requests, made))
+        ensure_compiled(RUN, (state, service, requests, made))
     RUN(state, service, requests, made)
     return state, made

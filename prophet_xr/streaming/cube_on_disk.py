@@ -19,9 +19,9 @@ import xarray as xr
 
 from prophet_xr.checks import unique
 from prophet_xr.engine import codegen
-from prophet_xr.engine.nests import layout
-from prophet_xr.engine.output_arrays import real
-from prophet_xr.engine.partition import Dims, slices
+from prophet_xr.engine.nests import Dims, dim_order
+from prophet_xr.engine.output_arrays import real_dtype
+from prophet_xr.engine.partition import slices
 from prophet_xr.errors import InputError
 from prophet_xr.registry import POLICY, QUANTITIES, needed
 from prophet_xr.streaming.checkpoint import part_folder
@@ -90,20 +90,19 @@ def plan_cube(
     metrics: list[str],
     dtype: str,
     compression: int | None,
-    slab_memory: int,
 ) -> CubeOnDisk:
-    """Plan a cube in slabs of at most ``slab_memory`` bytes."""
-    data, dtype = data.compute() if data.chunks else data, real(dtype)
+    """Plan a cube, in slabs of the size that is written at once."""
+    data, dtype = data.compute() if data.chunks else data, real_dtype(dtype)
     plan = planned(data, metrics, dtype=dtype)
     has_policies = data[POLICY].ndim > 0
-    order = [d for d in layout(plan.full) if d != POLICY or has_policies]
+    order = [d for d in dim_order(plan.full) if d != POLICY or has_policies]
     formulas_digest = _formulas_digest(metrics)
     return CubeOnDisk(
         data=data,
         plan=plan,
         metrics=[name for name in QUANTITIES if name in metrics],
         dims={name: tuple(d for d in order if d in plan.dims[name]) for name in metrics},
-        slab_lengths=plan.slab_lengths((), (), slab_memory),
+        slab_lengths=plan.slab_lengths((), (), plan.limits.disk_slab_memory),
         target=target,
         dtype=dtype,
         compression=compression,

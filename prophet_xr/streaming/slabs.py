@@ -19,18 +19,15 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr import grid
-from prophet_xr.engine import accumulate
-from prophet_xr.engine import memory as scratch
-from prophet_xr.engine import run as engine
-from prophet_xr.engine.codegen import Dims, Nest
+from prophet_xr.engine.accumulate import Tally
+from prophet_xr.engine.evaluate import prepared
+from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.memory import Memory
-from prophet_xr.engine.nests import FOLDED_ROW, Fold, layout, natural, nests
-from prophet_xr.engine.partition import part_lengths, shapes, slices
+from prophet_xr.engine.nests import Dims, Nest, Reduction, dim_order
+from prophet_xr.engine.partition import part_lengths, slices, stored_arrays
+from prophet_xr.engine.run import evaluations, reduce_nest, run_nest
+from prophet_xr.grid import complete
 from prophet_xr.registry import POLICY, needed
-
-FEW = 4 * FOLDED_ROW  # cells; fewer are reduced row upon row, not along a row,
-LONG = 64  # cells; if a row is so long
 
 Slab = Mapping[str, slice]
 
@@ -62,7 +59,8 @@ class SlabPlan:
     kept: frozenset[str]
     nests: tuple[Nest, ...]
     arrays: Mapping[str, np.ndarray]
-    memory: Memory = field(default_factory=Memory)
+    limits: Limits
+    memory: Memory
     done: _Done = field(default_factory=_Done)
 
     @cached_property
@@ -72,8 +70,8 @@ class SlabPlan:
 
     def slabs(self, uncut: Iterable[str] = (), together: Iterable[Dims] = ()) -> Iterator[Slab]:
         """Cut the grid until what is stored of a slab, and arrays ``together``, fit its memory."""
-        lengths = self.slab_lengths(uncut, together, scratch.LIMIT)
-        with self.memory.kept():
+        lengths = self.slab_lengths(uncut, together, self.limits.kept_memory)
+        with self.memory.borrowed():
             for cut in product(*(slices(n, lengths[d]) for d, n in self.sizes.items())):
                 yield dict(zip(self.sizes, cut, strict=True))
 
@@ -84,38 +82,38 @@ class SlabPlan:
         stored = [nest.dims for nest in self.nests for _ in nest.stores]
         return part_lengths(self.sizes, [*stored, *together], {POLICY, *uncut}, limit, self.kept)
 
-    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, accumulate.Tally]]:
-        """What the nests store on a slab, and what they fold.
+    def run(self, slab: Slab) -> tuple[dict[str, np.ndarray], dict[str, Tally]]:
+        """What the nests store on a slab, and the tallies of what they reduce.
 
         The arrays are overwritten by the next call.
         """
-        here = lengths(slab)
-        cut = {d for d in self.order if here[d] < self.sizes[d]}
+        sizes = lengths(slab)
+        cut = {d for d in self.order if sizes[d] < self.sizes[d]}
         arrays = {
             name: array
             if cut.isdisjoint(self.dims[name])
             else np.ascontiguousarray(array[tuple(slab[d] for d in self.dims[name])])
             for name, array in self.arrays.items()
         }
-        stored = self.memory.arrays(shapes(self.nests, here))
+        stored = self.memory.arrays(stored_arrays(self.nests, sizes))
         if self.done.arrays is not stored:
             self.done.arrays, self.done.parts = stored, {}
         arrays |= stored
-        folded: dict[str, accumulate.Tally] = {}
-        walk = engine.walks(self.nests, here)
+        tallies: dict[str, Tally] = {}
+        in_all = evaluations(self.nests, sizes)
         for nest in self.nests:
             part = [slab[d] for d in nest.dims]
             if self.done.parts.get(nest) == part:
                 continue
             self.done.parts[nest] = part
-            if nest.folds:
-                tallies = engine.fold(nest, here, arrays, walk)
+            if nest.reduces:
+                of_nest = reduce_nest(nest, sizes, arrays, in_all, self.limits)
                 # Along the dims that a nest has not, it is counted once: with their first slab.
                 if not any(slab[d].start for d in self.order if d not in nest.dims):
-                    folded |= tallies
+                    tallies |= of_nest
             else:
-                engine.run(nest, here, arrays, walk)
-        return arrays, folded
+                run_nest(nest, sizes, arrays, in_all, self.limits)
+        return arrays, tallies
 
     def cells(self, slab: Slab, names: Iterable[str], where: str = "") -> dict[str, xr.Variable]:
         """Quantities on a slab in float64, of the policies asked for; NaN where no cell counts."""
@@ -138,44 +136,46 @@ def planned(
     over: Iterable[str] = (),
     where: str = "",
     dtype: str = "float64",
-    placed: bool | None = None,
+    with_positions: bool | None = None,
 ) -> SlabPlan:
-    """Plan a reduction over dims: what is wanted is stored, or accumulated if ``placed`` is given.
+    """Plan to store what is wanted of a grid slab by slab, or to accumulate it over dims.
 
-    ``placed`` tells whether with the places of the extremes.
+    It is accumulated if ``with_positions`` is given, which tells whether with the positions of the
+    extremes.
     """
     names = [*wanted, where] if where else list(wanted)
-    need = needed(names)
-    full = grid.complete(data, need)
-    rest = [d for d in layout(full) if d != POLICY]
+    limits = in_force()
+    full = complete(data, needed(names))
+    rest = [d for d in dim_order(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
-    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced))
-    folding = None if placed is None else Fold(reduced, where, placed)
-    dims = natural(full, need, order)
+    order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced, limits))
+    reduction = None if with_positions is None else Reduction(reduced, where, with_positions)
+    work = prepared(full, wanted if reduction else names, dtype, limits, order, reduction)
     rows = full.variables[POLICY].values.tolist()
-    made = nests(full, need, wanted if folding else names, order, dtype, folding)
     return SlabPlan(
         full=full,
         asked=np.array([rows.index(p) for p in np.atleast_1d(data.variables[POLICY].values)]),
         order=order,
-        dims=dims,
+        dims=work.dims_of,
         kept=frozenset(rest) - set(reduced),
-        nests=made,
-        arrays=grid.numbers(full, dims),
+        nests=work.nests,
+        arrays=work.inputs,
+        limits=limits,
+        memory=Memory(limits.kept_memory),
     )
 
 
-def _nested(full: xr.Dataset, kept: list[str], over: Dims) -> Dims:
+def _nested(full: xr.Dataset, kept: list[str], over: Dims, limits: Limits) -> Dims:
     """Dims with the reduced ones last, or before the last kept ones if few cells become one.
 
     A row that is reduced along itself is settled once for every kept cell: dear if that is often.
     """
     inner: list[str] = kept[-1:]  # however long: such a row is evaluated in blocks
     kept = kept[:-1]
-    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= FOLDED_ROW:
+    while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= limits.accumulated_row_cells:
         inner.insert(0, kept.pop())
-    beside = prod(full.sizes[d] for d in inner) >= LONG
-    few = prod(full.sizes[d] for d in over) < FEW
+    beside = prod(full.sizes[d] for d in inner) >= limits.row_upon_row_cells
+    few = prod(full.sizes[d] for d in over) < limits.row_upon_row_below
     return (*kept, *over, *inner) if few and beside else (*kept, *inner, *over)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.catalogue.provenance import provenance
+from prophet_xr.checks import whole
 from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
 from prophet_xr.registry import POLICY, QUANTITIES
@@ -37,7 +38,6 @@ from prophet_xr.streaming.cube_on_disk import (
 )
 from prophet_xr.streaming.slabs import Slab, lengths
 
-SLAB = 96 * 2**20  # bytes that a slab takes in memory
 STORE = "cube.zarr"  # name of the store of finished slabs
 COMPRESSION = "compression"  # attribute of a cube
 
@@ -78,7 +78,7 @@ def sweep_to(
     """
     target = _target(path)
     level = None if compression is None else _level(compression)
-    cube = plan_cube(data, target, chosen(metrics, data), dtype, level, SLAB)
+    cube = plan_cube(data, target, chosen(metrics, data), dtype, level)
     if target.exists():
         return _existing(cube)
     _write(cube, progress)
@@ -117,7 +117,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         metrics = [n for n in map(str, old.data_vars) if n in QUANTITIES and QUANTITIES[n].formula]
         dtypes = {str(old[n].dtype) for n in metrics if QUANTITIES[n].dtype == "float64"}
         dtype = dtypes.pop() if dtypes else "float64"
-        cube = plan_cube(data, target, metrics, dtype, level, SLAB)
+        cube = plan_cube(data, target, metrics, dtype, level)
         _check_chunks(cube)
         if old.attrs.get(DIGEST) != cube.digest:
             check_extends(cube, old)
@@ -138,9 +138,7 @@ def _target(path: str | Path) -> Path:
 
 def _level(compression: object) -> int:
     """Level of compression, or InputError."""
-    if isinstance(compression, bool) or compression not in range(1, 10):
-        raise InputError(f"compression={compression!r}; expected a level from 1 to 9, or None")
-    return int(compression)  # pyright: ignore[reportArgumentType]
+    return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
 
 
 def _existing(cube: CubeOnDisk) -> xr.Dataset:
@@ -193,7 +191,7 @@ def _disk_full_explained(cube: CubeOnDisk) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as problem:
         code = problem.errno if isinstance(problem, OSError) else None
-        full = shutil.disk_usage(cube.target.parent).free < SLAB
+        full = shutil.disk_usage(cube.target.parent).free < cube.plan.limits.disk_slab_memory
         if code not in (errno.ENOSPC, errno.EDQUOT) and not (full and code is None):
             raise
         size = np.dtype(cube.dtype).itemsize * sum(prod(cube.shape(m)) for m in cube.metrics) / 1e9

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr.engine.limits import Limits, using
 from prophet_xr.errors import InputError
 from prophet_xr.streaming import cube_on_disk
 from prophet_xr.streaming.cube_on_disk import check_extends, plan_cube
@@ -21,7 +22,8 @@ def inputs(**changes):
 
 
 def plan(data, metrics=METRICS, dtype="float64", compression=None, slab_memory=100):
-    return plan_cube(data, TARGET, metrics, dtype, compression, slab_memory)
+    with using(Limits(disk_slab_memory=slab_memory)):
+        return plan_cube(data, TARGET, metrics, dtype, compression)
 
 
 def test_every_cell_of_every_metric_is_written_once():

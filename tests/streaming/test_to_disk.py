@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
+from prophet_xr.engine.limits import Limits, using
 from prophet_xr.errors import InputError
 from prophet_xr.streaming import checkpoint, to_disk
 from prophet_xr.streaming.cube_on_disk import plan_cube
@@ -28,8 +29,9 @@ def data():
 
 
 @pytest.fixture(autouse=True)
-def small_slabs(monkeypatch):
-    monkeypatch.setattr(to_disk, "SLAB", 4_000)
+def small_slabs():
+    with using(Limits(disk_slab_memory=4_000)):
+        yield
 
 
 def same(found, cube):
@@ -46,7 +48,7 @@ def same(found, cube):
 
 
 def planned(data, path):
-    return plan_cube(data, path, METRICS, "float64", None, to_disk.SLAB)
+    return plan_cube(data, path, METRICS, "float64", None)
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -229,11 +231,10 @@ KILLED = """
 import sys
 import numpy as np
 import prophet_xr as px
-from prophet_xr.engine import run
-from prophet_xr.streaming import to_disk
-to_disk.SLAB, run.WALK_ALL = 4_000, 10**9
+from prophet_xr.engine.limits import Limits, using
 data = px.inputs(model={models!r}, gpu=["A100-80GB", "H200"], **{axes!r})
-px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
+with using(Limits(disk_slab_memory=4_000, interpreted_in_all=10**9)):
+    px.sweep_to(data, sys.argv[1], {metrics!r}, progress=False)
 """
 
 
