@@ -8,6 +8,7 @@ from tabulate import tabulate
 from prophet_xr import catalogue as known
 from prophet_xr import kernels, specs
 from prophet_xr.errors import InputError, SpecError, nearest
+from prophet_xr.errors import shown as shorter
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reduce import shown
 from prophet_xr.registry import LABELLED, QUANTITIES, fields, metrics
@@ -99,7 +100,8 @@ def _find(name: str) -> tuple[str, xr.Dataset]:
             if row.lower() == name.lower():
                 return label, known.row(label, row)
             seen.append(row)
-    raise InputError(f"{name!r} is in no group of the catalogue; {nearest(name, seen)}")
+    words = nearest(name, seen, "`prophet-xr specs`")
+    raise InputError(f"{shorter(name)} is in no group of the catalogue; {words}")
 
 
 WORDS = ("name", "hf_id", "revision", "stored_precision", "origin", "notes", "config")
