@@ -3,6 +3,8 @@
 Everything is checked once, where it comes in.  A validator returns what it has checked.
 """
 
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,6 +19,9 @@ import xarray as xr
 from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity
 
+FACTOR = re.compile(r"([*·/]?)\s*(1(?!\d)|[A-Za-zµ%_]+)(?:\s*(?:\*\*|\^)?([+-]?\d+))?\s*")
+SYNONYMS = {"dimensionless": "1", "byte": "B", "bytes": "B", "second": "s", "seconds": "s"}
+SYNONYMS |= {f"{word}s": word for word in ("token", "expert", "element", "parameter")}
 FINITE = float(np.finfo(np.float64).max)
 FEW = 4096  # numbers; more are not worth a copy
 CONTINUOUS = "continuous"  # attribute of a count that is meant to lie between whole numbers
@@ -66,7 +71,7 @@ def yes_or_no(what: str, value: object) -> bool:
 def choice(what: str, value: object, known: Iterable[str]) -> str:
     """Return one of the texts that are known."""
     if text(what, value) not in (options := list(known)):
-        raise InputError(f"{what}={value!r} is unknown; {nearest(value, options)}")
+        raise InputError(f"{what}={shown(value)} is unknown; {nearest(value, options)}")
     return str(value)
 
 
@@ -131,7 +136,8 @@ def numeric(what: str, data: xr.Dataset, name: object) -> None:
         n for n, q in QUANTITIES.items() if n in variables and not (q.formula or n in LABELLED)
     ]
     if not isinstance(name, str) or name not in known:
-        raise InputError(f"{what} {shown(name)}, which is no numeric input; {nearest(name, known)}")
+        words = nearest(name, known, "`px.inputs()`")
+        raise InputError(f"{what} {shown(name)}, which is no numeric input; {words}")
 
 
 def array(values: object, what: str) -> xr.DataArray:
@@ -176,6 +182,24 @@ def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
         if value in seen:
             raise InputError(f"{name} holds {value!r} twice; expected unique values")
         seen.add(value)
+
+
+def units(q: Quantity, given: object) -> None:
+    """Raise InputError for units that do not mean those of a quantity, however they are written."""
+    if (powers := _powers(str(given))) is None or powers != _powers(q.units):
+        raise InputError(f"{q.name} is in {shown(given)}; expected {q.units!r} ({q.long_name})")
+
+
+def _powers(units: str) -> dict[str, int] | None:
+    """Units and their powers in a product or quotient, such as ``B / s``; None for other text."""
+    rest, powers = units.strip(), Counter()
+    while rest:
+        if not (factor := FACTOR.match(rest)):
+            return None
+        sign, unit, power = factor.groups()
+        powers[SYNONYMS.get(unit, unit)] += int(power or 1) * (-1 if sign == "/" else 1)
+        rest = rest[factor.end() :]
+    return {unit: power for unit, power in powers.items() if power and unit != "1"}
 
 
 def enough_memory(size: int) -> None:

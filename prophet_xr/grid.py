@@ -89,7 +89,8 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     for name in chosen:
         if name not in QUANTITIES or QUANTITIES[name].formula:
             known = [n for n, q in QUANTITIES.items() if not q.formula]
-            raise InputError(f"{name!r} is no input; {nearest(name, known)}")
+            near = nearest(name, known, "`px.inputs()`")
+            raise InputError(f"{shown(name)} is no input; {near}")
     start = specs.read("defaults").assign_coords(STUDIES[study])
     found: dict[str, xr.Variable] = {}  # one Dataset at the end: each merge would copy them all
     words: set[str] = set()
@@ -224,7 +225,8 @@ def _known(name: str, label: object, known: list[str]) -> str:
         return slug
     slug = STUDY_NAMES.get(slug, slug) if name == "model" else slug
     if slug not in by_slug:
-        raise InputError(f"{name}={label!r} is not in the catalogue; {nearest(label, known)}")
+        words = nearest(label, known, "`prophet-xr specs`")
+        raise InputError(f"{name}={shown(label)} is not in the catalogue; {words}")
     return by_slug[slug]
 
 
@@ -232,9 +234,7 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
     """One number, a list that becomes a dimension of its own, or an array with its dims."""
     if isinstance(values, xr.DataArray):
         variable = values.variable
-        units = str(values.attrs.get("units", q.units))
-        if units.split() != q.units.split():
-            raise InputError(f"{q.name} is in {units!r}; expected {q.units!r} ({q.long_name})")
+        checks.units(q, values.attrs.get("units", q.units))
     else:
         single = np.isscalar(values) or (isinstance(values, np.ndarray) and values.ndim == 0)
         listed = values if single else _listed(q.name, values)
@@ -335,7 +335,8 @@ def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
         raise InputError("metrics=[] is empty; expected at least one name")
     for name in wanted:
         if name not in every:
-            raise InputError(f"metric {name!r} is unknown; {nearest(name, every)}")
+            words = nearest(name, every, "`prophet-xr metrics`")
+            raise InputError(f"metric {shown(name)} is unknown; {words}")
     return wanted
 
 

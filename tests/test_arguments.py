@@ -93,6 +93,7 @@ def test_what_is_no_argument_is_refused_in_one_line(name, tmp_path, monkeypatch)
             first = argument == next(iter(CALLS[name]))
             assert problem or not first or (what, argument) in SUIT, (argument, what)
             assert "\n" not in problem
+            assert len(problem) < 300, problem
 
 
 @pytest.mark.parametrize("axis", ["model", "gpu", "policy", "plan", "precision", "runtime"])

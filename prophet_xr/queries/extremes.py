@@ -10,7 +10,7 @@ from prophet_xr.catalogue import lookup
 from prophet_xr.catalogue.plans import USUAL
 from prophet_xr.checks import dataset, text, texts
 from prophet_xr.engine.codegen import Dims
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.grid import chosen
 from prophet_xr.queries import pareto
 from prophet_xr.queries.arguments import Names, dims_of, flag, labels, result
@@ -192,7 +192,8 @@ def cheapest(
     names = dims_of(data, "over", over)
     numbers = [n for n, q in QUANTITIES.items() if n in data.variables or q.formula]
     if text("cost", cost) not in numbers or QUANTITIES[cost].dtype == "bool":
-        raise InputError(f"cost={cost!r} is no number; {nearest(cost, numbers)}")
+        words = nearest(cost, numbers, "`px.inputs()` and `prophet-xr metrics`")
+        raise InputError(f"cost={shown(cost)} is no number; {words}")
     flag(where)
     plan = planned(data, [cost], names, where, with_positions=True)
     tally = tallies(plan, [cost], names, POLICY in data.dims)[cost]
