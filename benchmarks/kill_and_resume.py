@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import prophet_xr as px
-from prophet_xr.streaming import cube_on_disk
+from prophet_xr.streaming.cube_on_disk import plan_cube
 
 PROGRAM = """
 import sys
@@ -77,8 +77,8 @@ def main():
     memory = run(through, size)
     took = time.perf_counter() - start
     print(f"{size:g} GB in {took:.0f} s, {size / took:.2f} GB/s, peak RSS {memory:.2f} GB")
-    job = cube_on_disk.planned_job(inputs(size), stopped, METRICS, "float64", None)
-    slabs = len(job.slabs())
+    cube = plan_cube(inputs(size), stopped, METRICS, "float64", None)
+    slabs = len(cube.slabs())
     for stop in sorted(random.sample(range(1, max(slabs * 9 // 10, kills + 1)), kills)):
         if run(stopped, size, stop) is not None:
             raise SystemExit("the run ended before it was killed; expected a larger size")

@@ -1,21 +1,122 @@
-"""Inputs are checked once, at the door."""
+"""What is refused, each in one line: arguments of functions, then the arrays of a sweep.
 
-from collections.abc import Hashable, Iterable, Sequence
+Everything is checked once, where it comes in.  A validator returns what it has checked.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import xarray as xr
 
-from prophet_xr.errors import InputError
-from prophet_xr.registry import QUANTITIES, Quantity
+from prophet_xr.errors import InputError, nearest
+from prophet_xr.registry import LABELLED, QUANTITIES, Quantity
 
 FINITE = float(np.finfo(np.float64).max)
 FEW = 4096  # numbers; more are not worth a copy
 CONTINUOUS = "continuous"  # attribute of a count that is meant to lie between whole numbers
 ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
+
+# --- Arguments -------------------------------------------------------------------------------
+
+
+def number(
+    name: str,
+    value: object,
+    low: float = -np.inf,
+    high: float = np.inf,
+    expected: str = "",
+    *,
+    ends: bool = True,
+) -> float:
+    """Return a finite number from ``low`` to ``high``; ``ends`` tells whether it may be one."""
+    got = _real(value)
+    if abs(got) <= FINITE and (low < got < high or (ends and got in (low, high))):
+        return got
+    span = f"from {low:g} to {high:g}" if ends else f"between {low:g} and {high:g}"
+    raise InputError(f"{name}={value!r}; expected {expected or f'a number {span}'}")
+
+
+def _real(value: object) -> float:
+    """Value of a real number, NaN of anything else."""
+    got = value
+    if isinstance(value, np.ndarray | xr.DataArray) and not value.ndim:
+        got = value.item()
+    if isinstance(got, bool) or not isinstance(got, Real):
+        return np.nan
+    try:
+        return float(got)
+    except OverflowError:
+        return np.inf
+
+
+def whole(name: str, value: object, least: int, most: float = np.inf, expected: str = "") -> int:
+    """Return a whole number, at least so large."""
+    words = expected or f"a whole number, at least {least}"
+    if number(name, value, least, most, words) % 1:
+        raise InputError(f"{name}={value!r}; expected {words}")
+    return int(value)  # pyright: ignore[reportArgumentType]
+
+
+def numbers(name: str, values: object) -> list[float]:
+    """Return a list of finite numbers."""
+    found = [_real(v) for v in values] if isinstance(values, Iterable) else [np.nan]
+    if not np.isfinite(found).all():
+        got = values.values.tolist() if isinstance(values, xr.DataArray) else values
+        raise InputError(f"{name}={got!r}; expected a list of finite numbers")
+    return found
+
+
+def mapping(name: str, values: object) -> dict[Any, Any]:
+    """Return a mapping as a dict."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"{name}={values!r}; expected a mapping, such as a dict")
+    return dict(values)
+
+
+def numeric(what: str, data: xr.Dataset, name: object) -> None:
+    """Raise InputError for a name that is no numeric input of the data."""
+    known = [
+        n for n, q in QUANTITIES.items() if n in data.variables and not (q.formula or n in LABELLED)
+    ]
+    if name not in known:
+        raise InputError(f"{what} {name!r}, which is no numeric input; {nearest(name, known)}")
+
+
+def array(values: object, what: str) -> xr.DataArray:
+    """Return a labelled array of real numbers or flags."""
+    if not isinstance(values, xr.DataArray):
+        raise InputError(f"{what} is a {type(values).__name__}; expected a labelled xr.DataArray")
+    if values.dtype.kind not in "iufb":
+        raise InputError(f"{what} holds {values.dtype}; expected numbers or flags")
+    return values
+
+
+def labelled(values: xr.DataArray, chosen: Mapping[str, object], what: str) -> dict[str, Any]:
+    """Return a label for each dim that is named, as the array has it."""
+    found = {}
+    for dim, label in chosen.items():
+        if dim not in values.dims:
+            raise InputError(f"{what} names {dim!r}, no dimension; {nearest(dim, values.dims)}")
+        known = values[dim].values.tolist()
+        if label not in known:
+            words = nearest(label, known)
+            raise InputError(f"{what}: {dim}={label!r} is not in the space; {words}")
+        found[dim] = label
+    return found
+
+
+def shares(name: str, values: object) -> np.ndarray:
+    """Return a list of numbers from 0 to 1."""
+    found = np.array(numbers(name, values))
+    if not found.size or not ((found >= 0) & (found <= 1)).all():
+        raise InputError(f"{name}={values!r}; expected a list of shares from 0 to 1")
+    return found
 
 
 def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
@@ -29,6 +130,29 @@ def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
         if value in seen:
             raise InputError(f"{name} holds {value!r} twice; expected unique values")
         seen.add(value)
+
+
+def enough_memory(size: int) -> None:
+    """Raise InputError if arrays of so many bytes do not fit into the memory that is free."""
+    if size > ALWAYS and size > (free := _free_memory()):
+        raise InputError(
+            f"the cube takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory is free; "
+            "metrics= keeps fewer, px.summarize stores none, px.sweep_to writes to disk"
+        )
+
+
+def _free_memory() -> int:
+    """Bytes this process can still take, by the machine and by the container it runs in."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):  # no such container, or no limit
+        return free
+    return min(free, max(limit - used, 0))
+
+
+# --- Arrays of a sweep ------------------------------------------------------------------------
 
 
 def check(data: xr.Dataset, names: Sequence[str]) -> None:
@@ -114,26 +238,6 @@ def _first(data: xr.Dataset, name: str, wrong: np.ndarray) -> str:
     ]
     text = f"{got:g}" if float(f"{got:g}") == got else repr(got)
     return f"{name}={text}{' at ' if at else ''}{', '.join(at)}"
-
-
-def enough_memory(size: int) -> None:
-    """Raise InputError if arrays of so many bytes do not fit into the memory that is free."""
-    if size > ALWAYS and size > (free := _free_memory()):
-        raise InputError(
-            f"the cube takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory is free; "
-            "metrics= keeps fewer, px.summarize stores none, px.sweep_to writes to disk"
-        )
-
-
-def _free_memory() -> int:
-    """Bytes this process can still take, by the machine and by the container it runs in."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no such container, or no limit
-        return free
-    return min(free, max(limit - used, 0))
 
 
 def _top_k(asked: xr.Variable, experts: xr.Variable) -> None:

@@ -4,6 +4,8 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -193,12 +195,15 @@ def _run(study: Study, out: Path, options: Mapping[str, Any]) -> Path:
 
     from prophet_xr.reporting.run_study import run
 
-    with tqdm(desc="sweeping", unit="file", file=sys.stderr) as bar:
+    with ExitStack() as shown:
+        # Begun when the run first tells something: options that it refuses leave a line, and no bar
+        begun = cache(lambda: shown.enter_context(tqdm(unit="file", file=sys.stderr)))
 
         def tell(title: str, left: int) -> None:
+            bar = begun()
             bar.total = max(bar.total or 0, left)
             bar.n = bar.total - left
-            bar.set_description(title)
+            bar.set_description_str(title)
 
         return run(study, STUDIES, out, tell, **options)
 

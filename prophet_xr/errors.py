@@ -2,8 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from math import isfinite
-from numbers import Real
 
 
 class InputError(ValueError):
@@ -12,19 +10,6 @@ class InputError(ValueError):
 
 class SpecError(ValueError):
     """A data file is missing, broken or does not hold what the schema asks for."""
-
-
-def number(name: str, value: object, low: float, high: float, expected: str) -> None:
-    """Raise InputError for what is no finite number from ``low`` to ``high``."""
-    if not isinstance(value, Real) or not isfinite(value) or not low <= float(value) <= high:
-        raise InputError(f"{name}={value!r}; expected {expected}")
-
-
-def whole(name: str, value: object, low: int, high: int, expected: str) -> None:
-    """Raise InputError for what is no whole number from ``low`` to ``high``."""
-    number(name, value, low, high, expected)
-    if value != int(value):  # pyright: ignore[reportArgumentType]
-        raise InputError(f"{name}={value!r}; expected {expected}")
 
 
 def nearest(name: object, known: Iterable[object]) -> str:

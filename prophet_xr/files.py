@@ -1,4 +1,8 @@
-"""Files are written beside their place and renamed: the old one stays until the new is whole."""
+"""Files are written under another name and renamed: the old one stays until the new is whole.
+
+Comes in: a path, and what to write.  Goes out: the new file, or the old one as it was.
+Why so: a rename inside one folder happens at once or not at all, whatever stops the program.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,10 @@
-"""Cube <-> NetCDF, written beside and renamed."""
+"""A cube to a NetCDF file and back.
+
+Comes in: a cube, or the path of one.  Goes out: a file that is whole, or a cube whose arrays are
+read on demand.
+Why so: a cube takes minutes to compute; a save that is interrupted leaves the old file as it was,
+and a file that is damaged, or is no cube, is refused at once and not where it is first sliced.
+"""
 
 from errno import ENOSPC
 from pathlib import Path
@@ -24,16 +30,15 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
     except (OSError, RuntimeError) as problem:  # HDF5 reports a full disk as one of its own
         disk = disk_usage(target.parent) if target.parent.exists() else None
         if disk and disk.total and disk.free < cube.nbytes:
-            words = f"disk full at {target}, which takes {cube.nbytes / 1e9:.3g} GB"
-            raise OSError(ENOSPC, words) from None
+            message = f"disk full at {target}, which takes {cube.nbytes / 1e9:.3g} GB"
+            raise OSError(ENOSPC, message) from None
         raise OSError(f"{target} cannot be written: {problem}") from None
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a cube that `save` or `sweep_to` wrote, arrays on demand.
+    """Open a cube, or the answer of a query, that `save` or `sweep_to` wrote; arrays on demand.
 
-    Also what a query gave and `save` wrote.  Raises InputError for a file that is missing,
-    truncated or none of these.
+    Raises InputError for a file that is missing, truncated or none of these.
     """
     source = Path(path).expanduser()
     if not source.exists():

@@ -73,21 +73,9 @@ def compiled_cube(random_inputs) -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def cubes() -> dict[str, xr.Dataset]:
-    """The cubes of the study."""
-    from prophet_xr.studies.kv_extension import study
-
-    return study.cubes()
-
-
-@pytest.fixture(scope="session")
-def published(cubes) -> xr.Dataset:
-    return cubes["published"]
-
-
-@pytest.fixture(scope="session")
-def verified(cubes) -> xr.Dataset:
-    return cubes["verified"]
+def verified() -> xr.Dataset:
+    """The study's grid under the true architectures."""
+    return grid.sweep(grid.inputs("verified"))
 
 
 @pytest.fixture

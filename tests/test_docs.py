@@ -12,7 +12,7 @@ import prophet_xr as px
 from prophet_xr import cli, grid
 from prophet_xr.engine import codegen, nests
 from prophet_xr.engine.limits import Limits
-from prophet_xr.registry import QUANTITIES, metrics, needed
+from prophet_xr.registry import QUANTITIES, needed
 from prophet_xr.terminal import catalogue_text
 
 ROOT = Path(__file__).parent.parent
@@ -46,29 +46,6 @@ def test_every_quantity_is_on_its_page():
     text = {name: (DOCS / f"{name}.md").read_text() for name in GENERATED}
     for q in QUANTITIES.values():
         assert f"\n| `{q.name}` |" in text["metrics" if q.formula else "inputs"], q.name
-
-
-def test_metrics_vary_with_the_axes_that_their_page_says():
-    data = px.inputs(
-        plan=["tp1", "tp2"],
-        runtime=["bare", "study"],
-        routing=["power", "zipf"],
-        precision=["bf16", "fp8"],
-        kv_precision=["bf16", "fp8"],
-        model=["mixtral-8x7b", "olmoe-1b-7b"],
-        gpu=["A100-80GB", "H200"],
-        batch=[1, 2],
-        context=[128, 256],
-    )
-    full = grid.complete(data, needed(q.name for q in metrics() if q.name != "token_cost"))
-    dims_of = nests.dims_of_quantities(full, needed(["step_time", "reason"]), nests.dim_order(full))
-    for name, dims in dims_of.items():
-        if QUANTITIES[name].formula:
-            assert dims == tuple(d for d in catalogue_text.axes_of(name) if d in data.dims), name
-
-
-def test_every_metric_has_a_formula_in_words():
-    assert not [q.name for q in metrics() if not q.comment]
 
 
 @named([page for page in PAGES if ">>> " in page.read_text()])

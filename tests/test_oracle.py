@@ -1,4 +1,4 @@
-"""The importer against the model classes of transformers: `pip install .[oracle]`.
+"""The reader of configs against the model classes of transformers: `pip install .[oracle]`.
 
 Classes are instantiated without memory (the meta device) and every parameter is counted into its
 component; small copies run forward and their caches are measured.  Run as a script, this writes
@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 
 import pytest
-from test_importer import CONFIGS, GRANITE, HUNYUAN, LLAMA
+from model_configs import CONFIGS, GRANITE, HUNYUAN, LLAMA
 
 from prophet_xr.catalogue.config import reader
 

@@ -1,4 +1,10 @@
-"""``data/*.toml`` -> ``data/specs.nc``.  Users never build: pint is a development dependency."""
+"""``data/*.toml`` -> ``data/specs.nc``.
+
+Comes in: a folder of TOML files, typed by hand, and the configs of the models.  Goes out: specs.nc,
+with every number in SI, its source, its status and its arithmetic.
+Why so: a person types "141 GB" as the datasheet says it, and a program never meets a unit.  Users
+never build, so pint is a development dependency only.
+"""
 
 import ast
 import operator
@@ -10,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr.catalogue import unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.specs import STATUSES
 from prophet_xr.errors import SpecError
@@ -62,6 +69,7 @@ def number(text: str, q: Quantity) -> float:
 
 @cache
 def _units():
+    """Registry of pint, with the units of the schema."""
     try:
         import pint
     except ImportError:
@@ -76,6 +84,7 @@ def _units():
 
 
 def _load(file: Path) -> dict:
+    """Content of a TOML file, or SpecError."""
     try:
         return tomllib.loads(file.read_text())
     except (OSError, tomllib.TOMLDecodeError) as problem:
@@ -117,29 +126,30 @@ def group(file: Path, label: str) -> xr.Dataset:
 
 def _counted(folder: Path, row: str, entry: dict) -> dict:
     """Fields counted from a model's config.json, under those that the TOML file gives itself."""
-    read = reader.read(folder / "configs" / f"{row}.json", entry["name"])
+    counted = reader.read(folder / "configs" / f"{row}.json", entry["name"])
     status = entry.get("status", "exact")
-    counted = {
+    cells = {
         name: {**cell, "status": status} if cell["status"] == "exact" else cell
-        for name, cell in read.entries.items()
+        for name, cell in unstated.entries(counted, folder / "unstated.toml").items()
     }
-    words = {"stored_precision": read.stored_precision, "config": read.config}
-    return {**words, **counted, **{k: v for k, v in entry.items() if k != "status"}}
+    words = {"stored_precision": counted.stored_precision, "config": counted.config}
+    return {**words, **cells, **{k: v for k, v in entry.items() if k != "status"}}
 
 
 def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, str, str]:
-    got = entry.get(q.name)
-    if not isinstance(got, dict) or "value" not in got or not got.get("source"):
+    """Number, source, status and text of one field of a row."""
+    cell = entry.get(q.name)
+    if not isinstance(cell, dict) or "value" not in cell or not cell.get("source"):
         raise SpecError(
-            f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {got}"
+            f"specs: {file}, row {row!r}: {q.name} needs a value and a source, got {cell}"
         )
-    status = got.get("status", "exact")
+    status = cell.get("status", "exact")
     if status not in STATUSES:
         raise SpecError(
             f"specs: {file}, row {row!r}: {q.name} has status {status!r}, not {STATUSES}"
         )
-    text = str(got["value"])
-    return number(text, q), got["source"], status, text
+    text = str(cell["value"])
+    return number(text, q), cell["source"], status, text
 
 
 def defaults(file: Path) -> xr.Dataset:
@@ -149,8 +159,8 @@ def defaults(file: Path) -> xr.Dataset:
         value = entry["value"]
         attrs = {**QUANTITIES[name].attrs, "source": entry["source"]}
         kind = object if name in LABELLED else None
-        one = isinstance(value, list)
-        data[name] = ((name,) if one else (), np.array(value, kind), attrs)
+        dims = (name,) if isinstance(value, list) else ()
+        data[name] = (dims, np.array(value, kind), attrs)
     return data
 
 

@@ -1,4 +1,10 @@
-"""Rows of the catalogue and of the user: specs.nc, a config.json, and what `specs add` kept."""
+"""Labels of an axis -> rows of numbers: of specs.nc, of a config.json, of the models a user keeps.
+
+Comes in: labels, or rows in place of labels.  Goes out: the rows, with the same fields wherever
+they come from, so that nothing after it knows the difference.
+Why so: a user's model is a config on disk, read again where its label is asked for.  A new rule of
+the reader then holds for it too, and a broken file disturbs nobody who does not ask for it.
+"""
 
 import json
 import os
@@ -9,7 +15,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from prophet_xr.catalogue import specs
+from prophet_xr.catalogue import specs, unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.specs import TEXTS
@@ -63,9 +69,10 @@ def spec_from_config(
     ('my-olmoe', '16 * 2048 * 64')
     """
     row = reader.read(config, name, like)
+    entries = unstated.entries(row)
     data = xr.Dataset(coords={MODEL: slug(row.name)})
     for q in fields(MODEL):
-        entry = row.entries[q.name]
+        entry = entries[q.name]
         data[q.name] = ((), float(entry["number"]), q.attrs)
         for text, key in zip(TEXTS, ("source", "status", "value"), strict=True):
             data[f"{q.name}_{text}"] = entry[key]

@@ -1,4 +1,8 @@
-"""Parallel plans by their grammar: ``tp8``, ``tp8-pp2``, ``dp32-ep32`` -> degrees."""
+"""Parallel plans by their grammar: ``tp8``, ``tp8-pp2``, ``dp32-ep32`` -> degrees.
+
+Comes in: the label of a plan.  Goes out: its degrees, which are the fields of a row of ``plan``.
+Why so: a table of plans would be too long or too short; the label says all there is to know.
+"""
 
 import re
 
@@ -21,19 +25,19 @@ def parse(label: str) -> dict[str, float]:
 
     Raises InputError for what is no plan, or an expert degree that is neither 1 nor tp x dp.
     """
-    found: dict[str, float] = {}
+    degrees: dict[str, float] = {}
     for part in label.lower().split("-"):
         match = re.fullmatch(r"(tp|pp|dp|ep)([1-9][0-9]{0,5})", part)
-        if not match or match[1] in found or int(match[2]) > LARGEST:
+        if not match or match[1] in degrees or int(match[2]) > LARGEST:
             raise InputError(
                 f"plan={label!r} is no plan; expected tp, pp, dp and ep with their degrees, each "
                 f"at most once, as tp8, tp8-pp2 or dp32-ep32"
             )
-        found[match[1]] = float(match[2])
-    ranks = found.get("tp", 1.0) * found.get("dp", 1.0)
-    if found.get("ep", 1.0) not in (1.0, ranks):
+        degrees[match[1]] = float(match[2])
+    ranks = degrees.get("tp", 1.0) * degrees.get("dp", 1.0)
+    if degrees.get("ep", 1.0) not in (1.0, ranks):
         raise InputError(
-            f"plan={label!r} has ep{found['ep']:.0f}; expected 1 (experts sliced over tp) or "
+            f"plan={label!r} has ep{degrees['ep']:.0f}; expected 1 (experts sliced over tp) or "
             f"tp x dp = {ranks:.0f}"
         )
-    return {field: found.get(key, 1.0) for key, field in DEGREES.items()}
+    return {field: degrees.get(key, 1.0) for key, field in DEGREES.items()}

@@ -1,4 +1,9 @@
-"""What made a cube: version, revision, hash of the specs.  No clock, so same inputs, same bytes."""
+"""What made a cube: version, revision, hash of the specs.
+
+Comes in: nothing; it looks at the package, its checkout and specs.nc.  Goes out: attributes.
+Why so: a file that lies around says which program and which numbers it came from.  There is no
+clock in it: the same inputs give the same bytes.
+"""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version

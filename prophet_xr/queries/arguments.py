@@ -1,4 +1,4 @@
-"""What the queries share: names checked at the door, labels on the way out."""
+"""What the queries share: arguments checked, and positions turned back into labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,7 +22,7 @@ def listed(values: Names) -> list[str]:
 
 
 def single(values: object) -> list[str]:
-    """Take one name."""
+    """Return one name in a list; InputError for anything else."""
     if not isinstance(values, str):
         raise InputError(f"{values!r} is not one name; expected text")
     return [values]
@@ -44,38 +44,38 @@ def flag(where: str) -> None:
         raise InputError(f"where={where!r} is no flag; {nearest(where, flags)}")
 
 
-def result(data: xr.Dataset, gone: Iterable[str], made: Mapping[str, tuple]) -> xr.Dataset:
-    """What was made, with the coordinates that remain when some dims are gone.
+def result(data: xr.Dataset, gone: Iterable[str], variables: Mapping[str, tuple]) -> xr.Dataset:
+    """Dataset of an answer: its variables, and the coordinates without the dims ``gone``.
 
-    One Dataset at the end: each merge would copy them all.
+    It is made once, at the end: each merge would copy all variables.
     """
     kept = data.coords.to_dataset().drop_dims(gone, errors="ignore")
-    for name in made:
+    for name in variables:
         if name in kept.coords:
             raise InputError(
                 f"{name!r} is a coordinate of the inputs; expected another name for it"
             )
-    return xr.Dataset(made, kept.coords, provenance())
+    return xr.Dataset(variables, kept.coords, provenance())
 
 
 def label(
     data: xr.Dataset, dim: str, index: np.ndarray, some: np.ndarray | None = None
 ) -> np.ndarray:
-    """Labels of a dim by their index; NaN, or an empty text, where there is none."""
+    """Labels of a dim at positions along it; NaN, or an empty text, where ``some`` is false."""
     known = dim in data.variables
     labels = data.variables[dim].values if known else np.arange(data.sizes[dim])
-    found = labels[index]
+    of_each = labels[index]
     if some is None or some.all():
-        return found
+        return of_each
     nothing = {"U": "", "O": "", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}
-    return np.where(some, found, nothing.get(labels.dtype.kind, np.nan))
+    return np.where(some, of_each, nothing.get(labels.dtype.kind, np.nan))
 
 
 def labels(
     data: xr.Dataset, dims: Sequence[str], places: np.ndarray, some: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Labels along each dim of cells that are counted in C order."""
+    """Label along each dim of cells, whose positions ``places`` count all dims in C order."""
     if not dims:
         return {}
-    at = np.unravel_index(np.clip(places, 0, None), [data.sizes[d] for d in dims])
-    return {d: label(data, d, index, some) for d, index in zip(dims, at, strict=True)}
+    indices = np.unravel_index(np.clip(places, 0, None), [data.sizes[d] for d in dims])
+    return {d: label(data, d, index, some) for d, index in zip(dims, indices, strict=True)}

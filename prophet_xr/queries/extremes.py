@@ -1,4 +1,4 @@
-"""The best cells: Pareto fronts, and the cheapest choice that will do."""
+"""The best cells: Pareto fronts, and the cheapest of the cells that meet a flag."""
 
 from math import prod
 from types import ModuleType
@@ -82,13 +82,13 @@ def frontier(
     costs = np.concatenate([fronts[k][0] for k in order] or [np.empty((0, signs.size))])
     places = np.concatenate([fronts[k][1] for k in order] or [np.empty(0, np.int64)])
     owners = np.repeat(np.array(order, np.int64), [len(fronts[k][1]) for k in order])
-    made: dict[str, tuple] = {
+    variables: dict[str, tuple] = {
         name: ("point", values, QUANTITIES[name].attrs)
         for name, values in zip(objectives, (costs * signs).T, strict=True)
     }
     for group, flat in ((kept, owners), (tuple(d for d in dims if d not in keep), places)):
-        made |= {d: ("point", best) for d, best in labels(data, group, flat).items()}
-    return result(data, map(str, data.dims), made).set_coords(dims)
+        variables |= {d: ("point", best) for d, best in labels(data, group, flat).items()}
+    return result(data, map(str, data.dims), variables).set_coords(dims)
 
 
 def _fronts(
@@ -103,24 +103,24 @@ def _fronts(
         shape = {d: part.stop - part.start for d, part in span.items()}
         table = np.empty((signs.size, *shape.values()))
         for costs, name, sign in zip(table, objectives, signs, strict=True):
-            own = cells[name].squeeze(_single(cells[name], shape)).set_dims(shape).values
-            np.multiply(own, sign, out=costs)
+            values = cells[name].squeeze(_single(cells[name], shape)).set_dims(shape).values
+            np.multiply(values, sign, out=costs)
         table = table.reshape(signs.size, prod(shape[d] for d in kept), -1)
         owners = _places(kept, span, size, np.arange(table.shape[1]))
-        found = _algorithm(table.shape[2])
+        algorithm = _algorithm(table.shape[2])
         for row, owner in enumerate(owners.tolist()):
             new = table[:, row]
             old = fronts.get(owner, (np.empty((0, signs.size)), np.empty(0, np.int64)))
-            at = found.candidates(new, old[0])
-            costs = np.concatenate([old[0], new[:, at].T])
-            places = np.concatenate([old[1], _places(rest, span, size, at)])
-            best = found.front(costs)
+            rows_kept = algorithm.candidates(new, old[0])
+            costs = np.concatenate([old[0], new[:, rows_kept].T])
+            places = np.concatenate([old[1], _places(rest, span, size, rows_kept)])
+            best = algorithm.front(costs)
             fronts[owner] = costs[best], places[best]
     return fronts
 
 
 def _algorithm(rows: int) -> ModuleType:
-    """How to find a front among so many rows."""
+    """Module that finds fronts among so many rows: plain numpy, or compiled."""
     if rows < SCREENED:
         return pareto
     from prophet_xr.queries import pareto_compiled  # which needs numba
@@ -129,18 +129,18 @@ def _algorithm(rows: int) -> ModuleType:
 
 
 def _single(cells: xr.Variable, shape: dict[str, int]) -> list[str]:
-    """The policy, where it is no dim of the inputs."""
+    """Dims of cells that are not in ``shape``: the policy, where the inputs have a single one."""
     return [str(d) for d in cells.dims if d not in shape]
 
 
 def _places(
     dims: Dims, span: dict[str, slice], sizes: dict[str, int], local: np.ndarray
 ) -> np.ndarray:
-    """C-order positions within a slab as those within the grid."""
+    """Turn C-order positions within a slab into those within the grid."""
     if not dims:
         return local
-    at = np.unravel_index(local, [span[d].stop - span[d].start for d in dims])
-    inside = [i + span[d].start for i, d in zip(at, dims, strict=True)]
+    indices = np.unravel_index(local, [span[d].stop - span[d].start for d in dims])
+    inside = [i + span[d].start for i, d in zip(indices, dims, strict=True)]
     return np.asarray(np.ravel_multi_index(inside, [sizes[d] for d in dims]))
 
 
@@ -154,7 +154,7 @@ def cheapest(
     cost: str = "usable_memory",
     where: str = "serves_context",
 ) -> xr.Dataset:
-    """Choose the least of a cost among the cells that will do.
+    """Choose the cell of the least cost among those that meet a flag.
 
     Parameters
     ----------
@@ -166,14 +166,14 @@ def cheapest(
         An input or a metric: ``usable_memory`` finds the smallest GPU, ``n_gpus`` the smallest
         plan.
     where
-        The flag of the cells that will do.
+        The flag that a cell has to meet.
 
     Returns
     -------
     xr.Dataset
         One variable per dim of ``over`` that the cost or the flag depends on, with the label
-        chosen (of equal costs the first), empty or NaN where nothing will do; ``cost``; and
-        ``count``, how many will do.
+        chosen (of equal costs the first), empty or NaN where no cell meets the flag; ``cost``;
+        and ``count``, how many cells meet it.
 
     Raises
     ------
@@ -193,19 +193,19 @@ def cheapest(
         raise InputError(f"cost={cost!r} is no number; {nearest(cost, numbers)}")
     flag(where)
     plan = planned(data, [cost], names, where, with_positions=True)
-    found = tallies(plan, [cost], names, POLICY in data.dims)[cost]
-    some = found.places[0] > 0
-    at = labels(data, found.over, found.places[1], some)
-    made: dict[str, tuple] = {d: (found.dims, best) for d, best in at.items()}
-    least = np.where(some, found.numbers[1], np.nan)
-    made["cost"] = (found.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
+    tally = tallies(plan, [cost], names, POLICY in data.dims)[cost]
+    some = tally.places[0] > 0
+    chosen_labels = labels(data, tally.over, tally.places[1], some)
+    variables: dict[str, tuple] = {d: (tally.dims, best) for d, best in chosen_labels.items()}
+    least = np.where(some, tally.numbers[1], np.nan)
+    variables["cost"] = (tally.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
     title = f"Cells that meet {where}" if where else "Cells that hold a number"
-    made["count"] = (found.dims, found.places[0], {"long_name": title, "units": "1"})
-    return result(data, names, made)
+    variables["count"] = (tally.dims, tally.places[0], {"long_name": title, "units": "1"})
+    return result(data, names, variables)
 
 
 def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
-    """Find the smallest plan that will do.
+    """Find the plan of the fewest GPUs that meets a flag.
 
     Parameters
     ----------
@@ -213,12 +213,13 @@ def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
         What `inputs` returns; its plans if ``plan`` is a dim, else the usual ones of 1 to 64 GPUs
         (tensor ranks, then stages; data and expert ranks).
     where
-        The flag of the plans that will do.
+        The flag that a plan has to meet.
 
     Returns
     -------
     xr.Dataset
-        ``min_gpus``, NaN where no plan will do; ``plan``, its label; ``count``, how many will do.
+        ``min_gpus``, NaN where no plan meets the flag; ``plan``, its label; ``count``, how many
+        plans meet it.
 
     Raises
     ------

@@ -52,8 +52,8 @@ def _text() -> str:
 def _screen(costs, window, known, first, last, kept, counts, part):
     """Write the rows from first to last that no row of the window equals or beats.
 
-    Who is not beaten joins the window while there is room; who beats one moves half way to its
-    start, for it will beat others.
+    A row that is not beaten joins the window while there is room.  A row of the window that beats
+    another moves half way to the start, as it is likely to beat the next ones too.
     """
     count = first
     for i in range(first, last):

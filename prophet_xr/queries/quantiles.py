@@ -16,13 +16,13 @@ def exact(cells: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """
     ordered = np.sort(cells, axis=-1)  # NaN last
     count = (ordered == ordered).sum(-1)
-    at = shares.reshape(-1, *[1] * count.ndim) * np.maximum(count - 1, 0)
-    below = np.floor(at).astype(np.int64)
+    rank = shares.reshape(-1, *[1] * count.ndim) * np.maximum(count - 1, 0)
+    below = np.floor(rank).astype(np.int64)
     above = np.minimum(below + 1, np.maximum(count - 1, 0))
     ends = (np.take_along_axis(ordered[None], i[..., None], -1) for i in (below, above))
     low, high = (end[..., 0] for end in ends)
     with np.errstate(invalid="ignore"):  # between infinities
-        between = low + (high - low) * (at - below)
+        between = low + (high - low) * (rank - below)
     return np.where(low == high, low, between)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory
-from prophet_xr.errors import InputError, number
+from prophet_xr.checks import enough_memory, number
+from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
 from prophet_xr.queries.arguments import dims_of, flag, label, result, single
 from prophet_xr.registry import POLICY, QUANTITIES
@@ -45,10 +45,10 @@ def solve(
     -------
     xr.Dataset
         ``{along}``: where the target is first reached, from below or from above; NaN or an empty
-        text where it never is, or where the line begins with it;
-        ``crossings``: how many there are; ``cells``: how many hold a number; ``above``: how many
-        of them are at or above the target, which tells on which side a line without crossing is.
-        A gap in the numbers is never bridged.
+        text where it never is, or where the first cell is at the target already;
+        ``crossings``: how often the target is reached; ``cells``: how many cells hold a number;
+        ``above``: how many of them are at or above the target, which says on which side a metric
+        stays that never reaches it.  Nothing is interpolated across cells without a number.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def solve(
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected 'linear' or 'label'")
     words = f"a finite number in {QUANTITIES[name].units}"
-    number("target", target, -np.inf, np.inf, words)
+    target = number("target", target, expected=words)
     if method == "linear":
         _ordered(dim, values)
     plan = planned(data, [name], [dim], where)
@@ -80,23 +80,24 @@ def solve(
     kept = [d for d in plan.order if d in felt - {dim} and (d != POLICY or d in data.dims)]
     shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in kept]
     enough_memory(32 * int(np.prod(shape)))
-    place, found = np.full(shape, np.nan), np.zeros((3, *shape), np.int64)
+    place, counts = np.full(shape, np.nan), np.zeros((3, *shape), np.int64)
     for slab in plan.slabs([dim], [(*kept, dim)]):
         cells = plan.cells(slab, [name], where)[name]
         alone = [d for d in cells.dims if d not in (*kept, dim)]
         line = cells.squeeze(alone).transpose(*kept, dim).values
-        at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
-        place[at], found[:, *at] = _crossings(line, target, values if method == "linear" else None)
+        block = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
+        points = values if method == "linear" else None
+        place[block], counts[:, *block] = _crossings(line, target, points)
     if method == "label":
         some = place == place
-        at = label(data, dim, np.where(some, place, 0).astype(np.int64), some)
-        made: dict[str, tuple] = {dim: (kept, at)}
+        reached = label(data, dim, np.where(some, place, 0).astype(np.int64), some)
+        variables: dict[str, tuple] = {dim: (kept, reached)}
     else:
-        made = {dim: (kept, place, QUANTITIES[dim].attrs if dim in QUANTITIES else {})}
+        variables = {dim: (kept, place, QUANTITIES[dim].attrs if dim in QUANTITIES else {})}
     titles = ("Crossings of the target", "Cells that hold a number", "Cells at or above the target")
-    for key, count, title in zip(("crossings", "cells", "above"), found, titles, strict=True):
-        made[key] = (kept, count, {"long_name": title, "units": "1"})
-    return result(data, [dim], made)
+    for key, count, title in zip(("crossings", "cells", "above"), counts, titles, strict=True):
+        variables[key] = (kept, count, {"long_name": title, "units": "1"})
+    return result(data, [dim], variables)
 
 
 def _ordered(dim: str, values: np.ndarray) -> None:

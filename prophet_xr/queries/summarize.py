@@ -1,4 +1,4 @@
-"""Statistics over dims, without storing what they are of."""
+"""Statistics of metrics over dims; the metrics themselves are never stored."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory
+from prophet_xr.checks import enough_memory, shares
 from prophet_xr.engine import accumulate
 from prophet_xr.engine.codegen import Dims
 from prophet_xr.errors import InputError, nearest
@@ -76,29 +76,26 @@ def summarize(
     for stat in stats:
         if stat not in STATS:
             raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")
-    shares = np.asarray(quantiles)
-    numeric = shares.dtype.kind in "iuf" and shares.ndim == 1
-    if not numeric or not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(f"quantiles={quantiles!r}; expected a list of numbers from 0 to 1")
+    levels = shares("quantiles", quantiles)
     if "quantile" in stats and "quantile" in data.dims:
         raise InputError("'quantile' is a dim of the inputs; expected another name for it")
     flag(where)
-    made: dict[str, tuple] = {}
+    variables: dict[str, tuple] = {}
     if set(stats) - {"quantile"}:
         with_positions = any(s.startswith("arg") for s in stats)
         plan = planned(data, wanted, over, where, with_positions=with_positions)
-        for name, found in tallies(plan, wanted, over, POLICY in data.dims).items():
-            made |= _described(data, name, found, stats)
+        for name, tally in tallies(plan, wanted, over, POLICY in data.dims).items():
+            variables |= _described(data, name, tally, stats)
     if "quantile" in stats:
         plan = planned(data, wanted, over, where)
-        made |= _quantiles(plan, wanted, over, where, shares, POLICY in data.dims)
-        made["quantile"] = ("quantile", shares)
-    return result(data, over, made)
+        variables |= _quantiles(plan, wanted, over, where, levels, POLICY in data.dims)
+        variables["quantile"] = ("quantile", levels)
+    return result(data, over, variables)
 
 
 @dataclass(frozen=True)
 class _Reduced:
-    """Tallies of one metric on ``dims``; their places count the cells of ``over``."""
+    """Sums, extremes and counts of one metric on ``dims``; places count the cells of ``over``."""
 
     dims: Dims
     over: Dims
@@ -109,25 +106,25 @@ class _Reduced:
 def tallies(
     plan: SlabPlan, wanted: Iterable[str], over: Iterable[str], labelled: bool
 ) -> dict[str, _Reduced]:
-    """Fold what is wanted, slab by slab; ``labelled`` tells that policy is a dim of the inputs."""
+    """Tallies of metrics, slab by slab; ``labelled``: whether policy is a dim of the inputs."""
     nest_of = {name: nest for nest in plan.nests for name in nest.reduces}
-    found: dict[str, _Reduced] = {}
+    grid_tallies: dict[str, _Reduced] = {}
     for name in wanted:
         inside = nest_of[name].dims
         dims = tuple(d for d in inside if d not in over and (d != POLICY or labelled))
         reduced = tuple(d for d in inside if d in over)
         shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in dims]
         enough_memory(48 * prod(shape))
-        found[name] = _Reduced(dims, reduced, *accumulate.empty_tally(shape))
+        grid_tallies[name] = _Reduced(dims, reduced, *accumulate.empty_tally(shape))
     for slab in plan.slabs():
         for name, part in plan.run(slab)[1].items():
-            _add(plan, found[name], slab, *part, POLICY in nest_of[name].dims)
-    return found
+            _add(plan, grid_tallies[name], slab, *part, POLICY in nest_of[name].dims)
+    return grid_tallies
 
 
 def _add(
     plan: SlabPlan,
-    found: _Reduced,
+    tally: _Reduced,
     slab: Slab,
     numbers: np.ndarray,
     places: np.ndarray,
@@ -136,55 +133,56 @@ def _add(
     """Merge the tallies of one slab, on (kind, policy, kept dims), into those of the grid."""
     if by_policy:
         numbers, places = numbers[:, plan.asked], places[:, plan.asked]
-    over = [d for d in found.over if d != POLICY]
+    over = [d for d in tally.over if d != POLICY]
     whole = [plan.sizes[d] for d in over]
     start = [slab[d].start for d in over]
     places = accumulate.positions_in_grid(places, [lengths(slab)[d] for d in over], start, whole)
-    if POLICY in found.over:
+    if POLICY in tally.over:
         rows = np.arange(plan.asked.size).reshape(-1, *[1] * (places.ndim - 2))
         places[1:] = np.where(places[1:] < 0, -1, places[1:] + rows * prod(whole))
         numbers, places = accumulate.merge_tallies(numbers, places)
-    elif POLICY not in found.dims:
+    elif POLICY not in tally.dims:
         numbers, places = numbers[:, 0], places[:, 0]
-    at = (slice(None), *(slice(None) if d == POLICY else slab[d] for d in found.dims))
+    block = (slice(None), *(slice(None) if d == POLICY else slab[d] for d in tally.dims))
     if all(lengths(slab)[d] == plan.sizes[d] for d in over):  # seen whole: nothing to merge with
-        found.numbers[at], found.places[at] = numbers, places
+        tally.numbers[block], tally.places[block] = numbers, places
         return
     pairs = [
-        np.stack(both, 1) for both in ((found.numbers[at], numbers), (found.places[at], places))
+        np.stack(both, 1)
+        for both in ((tally.numbers[block], numbers), (tally.places[block], places))
     ]
-    found.numbers[at], found.places[at] = accumulate.merge_tallies(*pairs)
+    tally.numbers[block], tally.places[block] = accumulate.merge_tallies(*pairs)
 
 
 def _described(
-    data: xr.Dataset, name: str, found: _Reduced, stats: Iterable[str]
+    data: xr.Dataset, name: str, tally: _Reduced, stats: Iterable[str]
 ) -> dict[str, tuple]:
     """Variables of the statistics of one metric."""
-    total, low, high = found.numbers
-    count, low_at, high_at = found.places
+    total, low, high = tally.numbers
+    count, low_at, high_at = tally.places
     some = count > 0
     mean = np.divide(total, count, where=some, out=np.full(count.shape, np.nan))
     values = {"mean": mean, "min": np.where(some, low, np.nan), "max": np.where(some, high, np.nan)}
-    made: dict[str, tuple] = {}
+    variables: dict[str, tuple] = {}
     for stat in stats:
-        attrs = _attrs(name, stat, found.over)
+        attrs = _attrs(name, stat, tally.over)
         if stat in values:
-            made[f"{name}_{stat}"] = (found.dims, values[stat], attrs)
+            variables[f"{name}_{stat}"] = (tally.dims, values[stat], attrs)
         elif stat == "count":
-            made[f"{name}_{stat}"] = (found.dims, count, {**attrs, "units": "1"})
+            variables[f"{name}_{stat}"] = (tally.dims, count, {**attrs, "units": "1"})
         elif stat != "quantile":
-            at = labels(data, found.over, low_at if stat == "argmin" else high_at, some)
-            for d, best in at.items():
-                made[f"{name}_{stat}_{d}"] = (found.dims, best, _label_attrs(d, attrs))
-    return made
+            best_labels = labels(data, tally.over, low_at if stat == "argmin" else high_at, some)
+            for d, best in best_labels.items():
+                variables[f"{name}_{stat}_{d}"] = (tally.dims, best, _label_attrs(d, attrs))
+    return variables
 
 
 def _attrs(name: str, stat: str, over: Dims) -> dict[str, str]:
     q = QUANTITIES[name]
-    found = {"long_name": f"{q.long_name}: {stat}", "units": q.units}
+    attrs = {"long_name": f"{q.long_name}: {stat}", "units": q.units}
     if over and stat in METHODS:
-        found["cell_methods"] = " ".join([*(f"{d}:" for d in over), METHODS[stat]])
-    return found
+        attrs["cell_methods"] = " ".join([*(f"{d}:" for d in over), METHODS[stat]])
+    return attrs
 
 
 def _label_attrs(dim: str, attrs: dict[str, str]) -> dict[str, str]:
@@ -200,29 +198,29 @@ def _quantiles(
     wanted: Iterable[str],
     over: Iterable[str],
     where: str,
-    shares: np.ndarray,
+    levels: np.ndarray,
     labelled: bool,
 ) -> dict[str, tuple]:
     """Variables of the quantiles of metrics."""
     few = prod(plan.asked.size if d == POLICY else plan.sizes[d] for d in over) <= SORTED
-    made: dict[str, tuple] = {}
+    variables: dict[str, tuple] = {}
     sketches: dict[tuple, Histogram] = {}
     for slab in plan.slabs(over if few else ()):
         for name, cells in plan.cells(slab, wanted, where).items():
             drop = () if labelled else (POLICY,)
             kept = tuple(str(d) for d in cells.dims if d not in (*over, *drop))
             rest = tuple(str(d) for d in cells.dims if d not in kept)
-            if name not in made:
+            if name not in variables:
                 shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in kept]
-                enough_memory(8 * shares.size * prod(shape))
+                enough_memory(8 * levels.size * prod(shape))
                 attrs = _attrs(name, "quantile", tuple(d for d in rest if d not in drop))
-                values = np.full((shares.size, *shape), np.nan)
-                made[f"{name}"] = (("quantile", *kept), values, attrs)
+                values = np.full((levels.size, *shape), np.nan)
+                variables[f"{name}"] = (("quantile", *kept), values, attrs)
             table = cells.transpose(*kept, *rest).values
             table = table.reshape(*table.shape[: len(kept)], -1)
-            at = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
+            block = tuple(slice(None) if d == POLICY else slab[d] for d in kept)
             if few:
-                made[name][1][:, *at] = exact(table, shares)
+                variables[name][1][:, *block] = exact(table, levels)
                 continue
             if any(slab[d].start for d in plan.order if d not in (*cells.dims, POLICY)):
                 continue  # counted with the first slab of those dims
@@ -231,5 +229,5 @@ def _quantiles(
                 place = (name, *(i + s for i, s in zip(index, starts, strict=True)))
                 sketches.setdefault(place, Histogram()).add(table[index])
     for (name, *index), sketch in sketches.items():
-        made[name][1][:, *index] = sketch.quantiles(shares)
-    return {f"{name}_quantile": value for name, value in made.items()}
+        variables[name][1][:, *index] = sketch.quantiles(levels)
+    return {f"{name}_quantile": value for name, value in variables.items()}

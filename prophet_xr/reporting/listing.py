@@ -64,7 +64,7 @@ class Listing(dict[str, Part]):
         return register
 
     def declare(self, name: str, function: Callable, caption: Caption = "") -> None:
-        """List a function under a name; TypeError if neither docstring nor caption says more."""
+        """List a function under a name; TypeError without a docstring, which is its title."""
         title = (inspect.getdoc(function) or "").partition("\n")[0]
         if not title:
             raise TypeError(f"{name} has no docstring; expected its title in the first line")
@@ -76,8 +76,8 @@ class Listing(dict[str, Part]):
         A result is lacking where the choice of the user has none: a trace has no capacity.
         """
         for name, part in self.items():
-            for cube in self.each if "cube" in part.reads else ("",):
-                reads = [cube if n == "cube" else n for n in part.reads]
+            for cube in self.each if self.each and "cube" in part.reads else ("",):
+                reads = [cube if cube and n == "cube" else n for n in part.reads]
                 if all(n in results for n in reads):
                     file = f"{cube}/{name}" if cube else name
                     yield file, part, [results[n] for n in reads]
@@ -111,7 +111,7 @@ class Figures(Listing):
     def figure(self, draw: Callable | None = None, *, caption: Caption = "") -> Any:
         """List a figure; its caption is text, or a function of what the figure reads.
 
-        Raises TypeError for a figure that neither docstring nor caption says anything of.
+        Raises TypeError for a figure without a docstring, whose first line is its title.
         """
         if draw is None:
             return partial(self.figure, caption=caption)

@@ -35,6 +35,7 @@ def run(study: Study, studies: Studies, out: Path, tell: Tell, **options: Any) -
     folder, given = prepare(out, **options) if prepare else (out / study.folder, {})
     results: dict[str, Any] = dict(given)
     drawn: dict[str, Future] = {}
+    tell("sweeping", 0)
     with _drawing(study) as pool:
         for name in _made(study, studies, results):
             tell(f"made {name}", 0)

@@ -13,7 +13,7 @@ class Option:
 
     name: str
     help: str
-    kind: str = "text"  # text, path or count
+    kind: str = "text"  # text, path, count or numbers
 
 
 @dataclass(frozen=True)

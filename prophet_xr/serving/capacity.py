@@ -7,6 +7,7 @@ import xarray as xr
 
 from prophet_xr import registry
 from prophet_xr.catalogue.provenance import provenance
+from prophet_xr.checks import number
 from prophet_xr.errors import InputError
 from prophet_xr.serving.scheduler import serve
 from prophet_xr.serving.server_tables import Service
@@ -65,8 +66,8 @@ def capacity(
         As `simulate` does, and for a load whose requests arrive at once.
     """
     objectives(ttft, tpot, [quantile])
-    if not 1e-6 <= tolerance < 1:
-        raise InputError(f"tolerance={tolerance!r}; expected 1e-06 to 1")
+    quantile = number("quantile", quantile, 0, 1)
+    tolerance = number("tolerance", tolerance, 1e-6, 1)
 
     def outcome(service: Service, requests: Requests) -> dict[str, Any]:
         return _search(service, requests, (ttft, tpot, quantile), tolerance)

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prophet_xr.checks import number
 from prophet_xr.errors import InputError
+
+MOST = 1e9  # of a value that is drawn
 
 Quantile = Callable[[np.ndarray], np.ndarray]
 
@@ -74,7 +77,7 @@ def exponential(shares: np.ndarray) -> np.ndarray:
 
 def fixed(value: float) -> Quantile:
     """Draw the same value every time."""
-    _bounded("fixed value", value, 0)
+    number("fixed value", value, 0, MOST)
     return empirical([float(value)])
 
 
@@ -83,8 +86,8 @@ def lognormal(median: float, spread: float) -> Quantile:
 
     The mean is median x exp(spread**2 / 2), never below the median.
     """
-    _bounded("median of a lognormal", median, np.nextafter(0, 1))
-    _bounded("spread of a lognormal", spread, 0, 10)
+    number("median of a lognormal", median, np.nextafter(0, 1), MOST)
+    number("spread of a lognormal", spread, 0, 10)
     if spread == 0:  # scipy has none
         return fixed(median)
     return lambda shares: distribution("lognormal", median, spread).ppf(shares)
@@ -95,7 +98,7 @@ def gamma(cv: float) -> Quantile:
 
     Far above 1 this is clumps of simultaneous requests, not bursts that last.
     """
-    _bounded("CV of a gamma", cv, 0, 100)
+    number("CV of a gamma", cv, 0, 100)
     if cv == 0:
         return fixed(1.0)
     if cv == 1:
@@ -125,11 +128,6 @@ def quantiles(levels: Sequence[float], values: Sequence[float]) -> Quantile:
 def mean(levels: Sequence[float], values: Sequence[float]) -> float:
     """Mean of `quantiles`: the area under the line."""
     return float(np.trapezoid(values, levels))
-
-
-def _bounded(what: str, value: float, low: float, high: float = 1e9) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{what} is {value!r}; expected {low:g} to {high:g}")
 
 
 def _short(values: object) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from prophet_xr.errors import InputError, number, whole
+from prophet_xr.checks import number, whole
+from prophet_xr.errors import InputError
 from prophet_xr.serving.distributions import Quantile, fixed, gamma
 
 LARGEST = 10**9  # tokens of one request
@@ -104,8 +105,7 @@ def faster(load: xr.Dataset, factor: float) -> xr.Dataset:
 
     Raises InputError for a factor that is not positive and finite.
     """
-    if not 0 < factor < np.inf:
-        raise InputError(f"load is scaled by {factor!r}; expected a positive number")
+    factor = number("factor", factor, 0, expected="a positive number", ends=False)
     return load.assign(arrival=(load.arrival / factor).assign_attrs(load.arrival.attrs))
 
 
@@ -137,10 +137,10 @@ def synthetic(
     InputError
         For a count, rate or distribution that cannot be.
     """
-    whole("count", count, 1, MOST, f"a whole number of requests, 1 to {MOST:,}")
+    count = whole("count", count, 1, MOST, f"a whole number of requests, 1 to {MOST:,}")
     number("rate", rate, 1e-6, 1e6, "1e-06 to 1e+06 requests per second")
-    whole("seed", seed, 0, 2**63 - 1, "a whole number from 0")
-    streams = [np.random.default_rng([int(seed), n]).random(int(count)) for n in range(3)]
+    seed = whole("seed", seed, 0, 2**63 - 1, "a whole number from 0")
+    streams = [np.random.default_rng([seed, n]).random(count) for n in range(3)]
     between = (gaps or gamma(1.0))(streams[0])[:-1] / rate
     lengths = [_tokens(q, u) for q, u in zip((prompt, output), streams[1:], strict=True)]
     made = {"source": "drawn", **attrs, "rate": float(rate), "seed": seed}

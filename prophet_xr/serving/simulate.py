@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.engine.run import cores
-from prophet_xr.errors import InputError, whole
+from prophet_xr.errors import InputError
 from prophet_xr.registry import LABELLED, QUANTITIES
 from prophet_xr.serving import time_series
 from prophet_xr.serving.expected import BATCH, at_batch, expected
@@ -98,12 +99,13 @@ def simulate(
     data degree x the stages too short.
     """
     shares = objectives(ttft, tpot, quantiles)
-    whole("time_bins", time_bins, 2, 2**20, "an even number, at least 2")
-    if time_bins % 2:
-        raise InputError(f"time_bins={time_bins!r}; expected an even number, at least 2")
+    even = "an even number, at least 2"
+    bins = checks.whole("time_bins", time_bins, 2, 2**20, even)
+    if bins % 2:
+        raise InputError(f"time_bins={time_bins!r}; expected {even}")
 
     def outcome(service: Service, requests: Requests) -> dict[str, Any]:
-        return _outcome(service, requests, ttft, tpot, shares, time_bins)
+        return _outcome(service, requests, ttft, tpot, shares, bins)
 
     served, found = each(inputs, load, outcome)
     slots = max(row["batch_share"].size for row in found)
@@ -177,10 +179,7 @@ def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarr
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if not isinstance(value, Real) or not value > 0:
             raise InputError(f"{name}={value!r}; expected seconds above 0")
-    shares = np.atleast_1d(np.asarray(quantiles, float))
-    if shares.ndim != 1 or not shares.size or not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(f"quantiles={quantiles!r}; expected shares from 0 to 1")
-    return shares
+    return checks.shares("quantiles", np.atleast_1d(np.asarray(quantiles, object)))
 
 
 def latencies(requests: Requests, work: Work) -> dict[str, np.ndarray]:

@@ -1,4 +1,14 @@
-"""A grid in slabs: each is a part of every axis but the policy, evaluated in bounded memory."""
+"""A grid in slabs: each is a part of every axis but the policy, evaluated in bounded memory.
+
+Comes in: the inputs of a grid, the metrics wanted, and the dims to reduce over, if any.  Goes out:
+a `SlabPlan`, which cuts the grid into slabs and gives the arrays of one slab after the other, or
+their sums and extremes.
+Why so: every question about a grid that is too large for memory (a cube on disk, a summary, the
+Pareto front) is one loop over slabs.  The policy is never cut, because every row of it is compared
+with the baseline.  Of two dims whose cut saves as much memory, one that nothing is reduced over is
+cut: its slabs need no merging.  A nest whose part of the grid is that of the slab before is not run
+again.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,10 +44,12 @@ class _Done:
 class SlabPlan:
     """Nests, what they read, and how to run them on a part of the grid.
 
-    ``full``    the inputs with the baseline first, ``asked`` the rows of policy that were meant
+    ``full``    the inputs with the baseline first, ``asked`` the rows of policy asked for
     ``order``   its dims as the nests have them, the policy first
     ``dims``    those of every quantity
-    ``kept``    dims that nothing is reduced over: slabs of them need not be merged
+    ``kept``    dims that nothing is reduced over: slabs along them need no merging
+    ``arrays``  the inputs as arrays, whole
+    ``memory``  where the arrays of a slab are; the next slab overwrites them
     """
 
     full: xr.Dataset
@@ -113,6 +125,7 @@ class SlabPlan:
         return {n: v.astype(np.float64) for n, v in variables.items()}
 
     def _asked(self, name: str, array: np.ndarray) -> xr.Variable:
+        """Label an array, without the baseline if that was not asked for."""
         variable = xr.Variable(self.dims[name], array)
         return variable.isel({POLICY: self.asked}) if POLICY in variable.dims else variable
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.queries.quantiles import exact
 from prophet_xr.queries.summarize import summarize
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW
 
 Names = str | Iterable[str]
@@ -61,17 +61,19 @@ def bands(
     """
     _drawn(drawn)
     if isinstance(drawn, xr.DataArray):
-        return _of_array(door.cells(drawn, "what bands() sums up"), door.shares(quantiles))
+        return _of_array(
+            checks.array(drawn, "what bands() sums up"), checks.shares("quantiles", quantiles)
+        )
     if metrics is None:
         raise InputError("metrics are missing; expected names, as the inputs hold none yet")
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     stats = ["mean", "count", "quantile"]
-    found = summarize(drawn, names, DRAW, stats, where=where, quantiles=quantiles)
+    result = summarize(drawn, names, DRAW, stats, where=where, quantiles=quantiles)
     for name in names:
-        felt = "cell_methods" in found[f"{name}_mean"].attrs
-        count = found[f"{name}_count"] / (drawn.sizes[DRAW] if felt else 1)
-        found[f"{name}_share"] = count.assign_attrs(_told(QUANTITIES[name].long_name))
-    return found.drop_vars([f"{name}_count" for name in names])
+        felt = "cell_methods" in result[f"{name}_mean"].attrs
+        count = result[f"{name}_count"] / (drawn.sizes[DRAW] if felt else 1)
+        result[f"{name}_share"] = count.assign_attrs(_told(QUANTITIES[name].long_name))
+    return result.drop_vars([f"{name}_count" for name in names])
 
 
 def _drawn(drawn: object) -> None:
@@ -90,11 +92,11 @@ def _of_array(values: xr.DataArray, quantiles: np.ndarray) -> xr.Dataset:
     one = real.isel({DRAW: 0}, drop=True)
     share = real.notnull().mean(DRAW)
     mean = real.fillna(0.0).mean(DRAW) / share.where(share > 0)
-    found = xr.Dataset({f"{name}_mean": mean.assign_attrs(values.attrs)})
-    found[f"{name}_share"] = share.assign_attrs(_told(name))
+    result = xr.Dataset({f"{name}_mean": mean.assign_attrs(values.attrs)})
+    result[f"{name}_share"] = share.assign_attrs(_told(name))
     table = exact(real.values, quantiles)
-    found[f"{name}_quantile"] = (("quantile", *one.dims), table, values.attrs)
-    return found.assign_coords(quantile=quantiles)
+    result[f"{name}_quantile"] = (("quantile", *one.dims), table, values.attrs)
+    return result.assign_coords(quantile=quantiles)
 
 
 def probability(drawn: xr.Dataset, flag: str = "fits") -> xr.DataArray:
@@ -106,6 +108,6 @@ def probability(drawn: xr.Dataset, flag: str = "fits") -> xr.DataArray:
     if flag not in flags:
         raise InputError(f"{flag!r} is no flag; {nearest(flag, flags)}")
     _drawn(drawn)
-    found = summarize(drawn, flag, DRAW, "mean")[f"{flag}_mean"]
+    share = summarize(drawn, flag, DRAW, "mean")[f"{flag}_mean"]
     title = f"Probability: {QUANTITIES[flag].long_name}"
-    return found.rename(flag).assign_attrs(long_name=title, units="1")
+    return share.rename(flag).assign_attrs(long_name=title, units="1")

@@ -1,11 +1,9 @@
 """Break-even: where along an axis an answer turns into the other."""
 
-import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.queries.solve import solve
-from prophet_xr.uncertainty import door
 
 SIDES = ("crosses", "below", "above", "undefined")
 CROSSES, BELOW, ABOVE, UNDEFINED = range(len(SIDES))
@@ -43,11 +41,11 @@ def break_even(
     >>> round(found.batch.item(), 1), found.side.attrs["flag_meanings"].split()[found.side.item()]
     (4.4, 'crosses')
     """
-    target = door.between("target", target, -np.inf, np.inf)
-    found = solve(data, metric, target, along, where=where)
-    above = xr.where(found.above == found.cells, ABOVE, BELOW)
-    side = xr.where(found.crossings > 0, CROSSES, xr.where(found.cells > 0, above, UNDEFINED))
+    target = checks.number("target", target)
+    solved = solve(data, metric, target, along, where=where)
+    above = xr.where(solved.above == solved.cells, ABOVE, BELOW)
+    side = xr.where(solved.crossings > 0, CROSSES, xr.where(solved.cells > 0, above, UNDEFINED))
     flags = {"long_name": f"Side of {metric} = {target:g}", "units": "1"}
     flags |= registry.flags(SIDES)
-    made = found[[along]].assign(side=side.assign_attrs(flags))
-    return made.assign_attrs(metric=metric, target=target)
+    result = solved[[along]].assign(side=side.assign_attrs(flags))
+    return result.assign_attrs(metric=metric, target=target)

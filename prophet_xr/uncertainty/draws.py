@@ -1,14 +1,14 @@
-"""Inputs with priors along draws: each a cell of its own, whatever is asked of them then."""
+"""Inputs with the dimension ``draw``, along which those with a prior take values drawn from it."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.checks import CONTINUOUS, enough_memory
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.priors import Prior, Priors, known
 
 DRAW = "draw"
@@ -16,29 +16,31 @@ SEED = 0
 
 
 def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
-    """Priors, each of which suits an input; by default the project's for all that is no dimension.
+    """Priors by input, once they are checked; by default those of ``data/priors.toml``.
+
+    By default an input that is a dimension has none.
 
     Raises InputError for a prior of no input, or one that leaves the bounds of its input.
     """
     if priors is None:
-        found = {n: own for n, own in known().items() if n not in data.dims}
+        by_input = {n: prior for n, prior in known().items() if n not in data.dims}
     else:
-        found = door.mapping("priors", priors)
-    if not found:
+        by_input = checks.mapping("priors", priors)
+    if not by_input:
         raise InputError("priors={} is empty; expected one input at least")
-    for name, own in found.items():
-        door.numeric("prior of", data, name)
-        if not isinstance(own, Prior):
-            raise InputError(f"prior of {name} is {own!r}; expected what `prior` makes")
+    for name, prior in by_input.items():
+        checks.numeric("prior of", data, name)
+        if not isinstance(prior, Prior):
+            raise InputError(f"prior of {name} is {prior!r}; expected what `prior` makes")
         if name in data.dims:
             raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
-        if QUANTITIES[name].whole and not (own.whole or own.continuous):
+        if QUANTITIES[name].whole and not (prior.whole or prior.continuous):
             raise InputError(
-                f"prior of {name} is {own.kind} {own.numbers}, but {name} is counted; expected an "
-                f"empirical one of whole numbers, or continuous=True"
+                f"prior of {name} is {prior.kind} {prior.numbers}, but {name} is counted; expected "
+                f"an empirical one of whole numbers, or continuous=True"
             )
-        low, high = own.support
-        if own.factor:
+        low, high = prior.support
+        if prior.factor:
             ends = [x * v for x in (low, high) for v in (data[name].min(), data[name].max())]
             low, high = float(min(ends)), float(max(ends))
         bounds = QUANTITIES[name].bounds
@@ -48,22 +50,22 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
                 f"{bounds[1]:g}] ({QUANTITIES[name].long_name}, {QUANTITIES[name].units}); "
                 f"low= and high= cut it off"
             )
-    return found
+    return by_input
 
 
-def replaced(data: xr.Dataset, name: str, own: Prior, values: np.ndarray, dim: str) -> xr.Dataset:
+def replaced(data: xr.Dataset, name: str, prior: Prior, values: np.ndarray, dim: str) -> xr.Dataset:
     """Inputs with one of them along ``dim``, replaced by values or multiplied by them."""
-    made = xr.DataArray(values, dims=dim)
-    made = made * data[name] if own.factor else made
-    data = data.drop_vars(name).assign({name: made.variable})
-    data[name].attrs = QUANTITIES[name].attrs | ({CONTINUOUS: 1} if own.continuous else {})
+    replacement = xr.DataArray(values, dims=dim)
+    replacement = replacement * data[name] if prior.factor else replacement
+    data = data.drop_vars(name).assign({name: replacement.variable})
+    data[name].attrs = QUANTITIES[name].attrs | ({CONTINUOUS: 1} if prior.continuous else {})
     return data
 
 
 def place(data: xr.Dataset, priors: Priors, shares: np.ndarray) -> xr.Dataset:
-    """Inputs along ``draw``, at shares (draw, prior) of their priors."""
-    for column, (name, own) in zip(shares.T, priors.items(), strict=True):
-        data = replaced(data, name, own, own.quantile(column), DRAW)
+    """Inputs along ``draw``: each prior at its column of ``shares`` (draw, prior)."""
+    for column, (name, prior) in zip(shares.T, priors.items(), strict=True):
+        data = replaced(data, name, prior, prior.quantile(column), DRAW)
     return data
 
 
@@ -111,18 +113,18 @@ def draws(
     """
     from scipy import stats
 
-    own = checked(data, priors)
-    count, seed = door.whole("count", count, 1), door.whole("seed", seed, 0)
+    by_input = checked(data, priors)
+    count, seed = checks.whole("count", count, 1), checks.whole("seed", seed, 0)
     if DRAW in data.dims:
         raise InputError(f"the inputs have {data.sizes[DRAW]} draws already; expected none")
-    enough_memory(32 * count * len(own))
-    points = stats.qmc.Sobol(len(own), rng=np.random.default_rng(seed))
+    enough_memory(32 * count * len(by_input))
+    points = stats.qmc.Sobol(len(by_input), rng=np.random.default_rng(seed))
     shares = points.random_base2(int(np.ceil(np.log2(count))))[:count]
     if correlation:
-        root = _root(list(own), door.mapping("correlation", correlation))
+        root = _root(list(by_input), checks.mapping("correlation", correlation))
         inside = np.clip(shares, 1e-12, 1 - 1e-12)
         shares = stats.norm.cdf(stats.norm.ppf(inside) @ root.T)
-    return place(data, own, shares)
+    return place(data, by_input, shares)
 
 
 def _root(names: Sequence[str], correlation: Mapping[tuple[str, str], float]) -> np.ndarray:
@@ -136,7 +138,7 @@ def _root(names: Sequence[str], correlation: Mapping[tuple[str, str], float]) ->
             if name not in names:
                 raise InputError(f"{what}: {name!r} has no prior; {nearest(name, names)}")
         i, j = (names.index(name) for name in pair)
-        matrix[i, j] = matrix[j, i] = door.between(what, value, -1, 1)
+        matrix[i, j] = matrix[j, i] = checks.number(what, value, -1, 1, ends=False)
     try:
         return np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
 from prophet_xr.queries.arguments import listed
 from prophet_xr.registry import QUANTITIES
-from prophet_xr.uncertainty import door
 
 CASE = "case"
 STEP = 1e-3
@@ -41,7 +41,7 @@ def one_at_a_time(
     xr.Dataset
         The metrics on their own dims and ``case``, of which the first is the base; on ``case``
         the coordinates ``input`` (its name, ``base`` in the first), ``value`` (the value or the
-        factor) and ``factor`` (whether it is one).  A metric that feels no input has the dim too.
+        factor) and ``factor`` (whether it is one).  A metric that no case changes has the dim too.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def one_at_a_time(
         base = data[name].astype(np.float64)
         changed.append((name, base * value if factor else xr.full_like(base, value)))
     cube = sweep(_cased(data, changed), listed(metrics))
-    found = _spread(cube[listed(metrics)], data, len(cases) + 1)
-    return found.assign_coords(
+    result = _spread(cube[listed(metrics)], data, len(cases) + 1)
+    return result.assign_coords(
         input=(CASE, ["base", *(n for n, *_ in cases)]),
         value=(CASE, [np.nan, *(v for _, v, _ in cases)]),
         factor=(CASE, [False, *(f for *_, f in cases)]),
@@ -66,8 +66,8 @@ def one_at_a_time(
 
 def _listed(given: Mapping[str, Iterable[float]] | None, what: str) -> list:
     """Numbers by input."""
-    pairs = door.mapping(what, given or {}).items()
-    return [(name, door.numbers(f"{what} of {name}", own)) for name, own in pairs]
+    pairs = checks.mapping(what, given or {}).items()
+    return [(name, checks.numbers(f"{what} of {name}", numbers)) for name, numbers in pairs]
 
 
 def elasticities(
@@ -98,7 +98,7 @@ def elasticities(
     """
     names = listed(inputs)
     unique("inputs", names)
-    step = door.between("step", step, 0, 1)
+    step = checks.number("step", step, 0, 1, ends=False)
     pairs = [_around(data, name, step) for name in names]
     cases = [(n, side) for n, pair in zip(names, pairs, strict=True) for side in pair]
     cube = sweep(_cased(data, cases), listed(metrics))
@@ -112,16 +112,18 @@ def elasticities(
             _slope(logs.isel({CASE: 2 * i + 1}), logs.isel({CASE: 2 * i + 2}), *pair)
             for i, pair in enumerate(pairs)
         ]
-        made = xr.concat(rows, "input", coords="minimal", compat="override").transpose(..., "input")
+        slopes = xr.concat(rows, "input", coords="minimal", compat="override").transpose(
+            ..., "input"
+        )
         title = f"Elasticity of {QUANTITIES[name].long_name}"
-        result[name] = made.assign_attrs(long_name=title, units="1")
+        result[name] = slopes.assign_attrs(long_name=title, units="1")
     return result.assign_coords(input=names)
 
 
 def _slope(
     above: xr.DataArray, below: xr.DataArray, high: xr.DataArray, low: xr.DataArray
 ) -> xr.DataArray:
-    """Rise of the logarithm of a metric over that of an input, whose dims it has if it feels it."""
+    """Rise of the logarithm of a metric over the rise of the logarithm of an input."""
     ratio = high.where(high > low).variable / low.where(low > 0).variable
     width = ratio.copy(data=np.log(ratio.values))
     rise = (above - below).drop_vars([CASE], errors="ignore")
@@ -131,7 +133,7 @@ def _slope(
 
 
 def _around(data: xr.Dataset, name: str, step: float) -> tuple[xr.DataArray, xr.DataArray]:
-    """An input on both sides of what it is, within its bounds; itself where there is no room."""
+    """An input raised and lowered within its bounds; unchanged where there is no room."""
     _known(data, name)
     base, (low, high) = data[name].astype(np.float64), QUANTITIES[name].bounds
     positive = base.where(base > 0)
@@ -144,7 +146,7 @@ def _around(data: xr.Dataset, name: str, step: float) -> tuple[xr.DataArray, xr.
 
 
 def _known(data: xr.Dataset, name: str) -> None:
-    door.numeric("change of", data, name)
+    checks.numeric("change of", data, name)
     if CASE in data.dims:
         raise InputError("the inputs have the dimension 'case' already; expected none")
 
@@ -155,7 +157,7 @@ def _beside(name: str) -> str:
 
 
 def _cased(data: xr.Dataset, cases: list[tuple[str, xr.DataArray]]) -> xr.Dataset:
-    """Inputs along ``case``: each is as it was but in its own cases; the first is the base."""
+    """Inputs along ``case``: the first case is the base, each other one changes one input."""
     names = list(dict.fromkeys(n for n, _ in cases))
     moved = {name: _beside(name) for name in names if name in data.dims}
     stacked = {}
@@ -169,12 +171,12 @@ def _cased(data: xr.Dataset, cases: list[tuple[str, xr.DataArray]]) -> xr.Datase
     return data.drop_vars(names).assign(stacked)
 
 
-def _spread(found: xr.Dataset, data: xr.Dataset, count: int) -> xr.Dataset:
+def _spread(swept: xr.Dataset, data: xr.Dataset, count: int) -> xr.Dataset:
     """Metrics with all cases, on the dims and labels that the base has."""
-    found = found.drop_vars([n for n in found.coords if n not in found.dims])
-    for name in found.data_vars:
-        if CASE not in found[name].dims:
-            found[name] = found[name].expand_dims({CASE: count})
-    renamed = {_beside(str(d)): d for d in data.dims if _beside(str(d)) in found.dims}
-    found = found.rename(renamed)
-    return found.assign_coords({d: data[d] for d in renamed.values()})
+    swept = swept.drop_vars([n for n in swept.coords if n not in swept.dims])
+    for name in swept.data_vars:
+        if CASE not in swept[name].dims:
+            swept[name] = swept[name].expand_dims({CASE: count})
+    renamed = {_beside(str(d)): d for d in data.dims if _beside(str(d)) in swept.dims}
+    swept = swept.rename(renamed)
+    return swept.assign_coords({d: data[d] for d in renamed.values()})

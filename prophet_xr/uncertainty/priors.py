@@ -8,12 +8,14 @@ from math import inf
 
 import numpy as np
 
-from prophet_xr import kernels  # noqa: F401  (declares the metrics)
+from prophet_xr import (
+    checks,
+    kernels,  # noqa: F401  (declares the metrics)
+)
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.queries.arguments import listed
 from prophet_xr.serving.distributions import distribution, empirical
-from prophet_xr.uncertainty import door
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def prior(
     """
     if kind not in NEEDS:
         raise InputError(f"prior {kind!r} is unknown; {nearest(kind, NEEDS)}")
-    values = tuple(door.numbers(f"{kind} prior", numbers))
+    values = tuple(checks.numbers(f"{kind} prior", numbers))
     good = len(values) == COUNTS.get(kind, len(values)) > 0
     if good and kind in ("uniform", "triangular"):
         good = list(values) == sorted(values) and values[0] < values[-1]

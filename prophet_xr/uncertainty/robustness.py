@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import xarray as xr
 
-from prophet_xr.errors import InputError
-from prophet_xr.uncertainty import door
+from prophet_xr import checks
+from prophet_xr.errors import InputError, nearest
 from prophet_xr.uncertainty.sobol import sobol
 
 ASSUMPTION = "assumption"
@@ -65,30 +65,32 @@ def robustness(
     >>> round(found.share.item(), 2), found.verdict.item(), found.nearest.values.tolist()
     (0.67, 'depends on an assumption', ['55'])
     """
-    holds = door.cells(holds, "what robustness() judges")
+    holds = checks.array(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    here = door.labelled(holds, base, "base")
-    fixed = door.labelled(holds, truth or {}, "truth")
+    base_cell = checks.labelled(holds, base, "base")
+    fixed = checks.labelled(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
         raise InputError("holds has values other than 0 and 1; expected whether a conclusion holds")
     if not flag.notnull().any():
         raise InputError("no cell of the space has an answer; expected one at least")
     share, true = float(flag.mean()), float(flag.sel(fixed).mean())
-    found = xr.Dataset({"share": share, "share_true": true, "missing": float(flag.isnull().mean())})
-    found["at_base"] = bool(flag.sel(here) == 1)
-    found["verdict"] = verdict(share, true)
+    result = xr.Dataset(
+        {"share": share, "share_true": true, "missing": float(flag.isnull().mean())}
+    )
+    result["at_base"] = bool(flag.sel(base_cell) == 1)
+    result["verdict"] = verdict(share, true)
     dims = list(map(str, holds.dims))
-    found["total"] = (ASSUMPTION, _indices(flag, dims))
-    change = nearest_change(flag, here)
-    found["nearest"] = (ASSUMPTION, [change.get(d, "") for d in dims])
+    result["total"] = (ASSUMPTION, _indices(flag, dims))
+    change = nearest_change(flag, base_cell)
+    result["nearest"] = (ASSUMPTION, [change.get(d, "") for d in dims])
     for dim in dims:
-        found[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
-    for name, values in found.data_vars.items():
+        result[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
+    for name, values in result.data_vars.items():
         titled = TITLES.get(str(name), f"{TITLES['share']}, by label")
         values.attrs = {"long_name": titled} | ({"units": "1"} if values.dtype.kind == "f" else {})
-    return found.assign_coords({ASSUMPTION: dims})
+    return result.assign_coords({ASSUMPTION: dims})
 
 
 def verdict(share: float, true: float) -> str:
@@ -102,12 +104,12 @@ def verdict(share: float, true: float) -> str:
 
 def _indices(flag: xr.DataArray, dims: list[str]) -> np.ndarray:
     """Total Sobol index of each assumption; 0 for one of a single label, NaN without variance."""
-    found = np.full(len(dims), np.nan)
+    indices = np.full(len(dims), np.nan)
     several = [d for d in dims if flag.sizes[d] > 1]
     if several and 0 < float(flag.mean()) < 1:
         total = sobol(flag.squeeze(), several, second_order=False).total
-        found = np.array([float(total.sel(axis=d)) if d in several else 0.0 for d in dims])
-    return found
+        indices = np.array([float(total.sel(axis=d)) if d in several else 0.0 for d in dims])
+    return indices
 
 
 def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str, str]:
@@ -128,8 +130,8 @@ def nearest_change(holds: xr.DataArray, base: Mapping[str, object]) -> dict[str,
         else:
             distance = distance + (axis != label)
     cost = (changes + distance / (1 + distance.max())).where(other)
-    at = cost.argmin(list(cost.dims))
-    labels = {str(d): holds[d].values[int(i)].item() for d, i in at.items()}
+    cheapest = cost.argmin(list(cost.dims))
+    labels = {str(d): holds[d].values[int(i)].item() for d, i in cheapest.items()}
     return {d: str(v) for d, v in labels.items() if v != base[d]}
 
 
@@ -159,13 +161,13 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     """
     from scipy.stats import kendalltau  # late: it takes a second to import
 
-    scores = door.cells(scores, "what ranking() ranks")
+    scores = checks.array(scores, "what ranking() ranks")
     if of not in scores.dims:
-        raise InputError(f"{of!r} is no dimension of the scores; {door.near(of, scores.dims)}")
+        raise InputError(f"{of!r} is no dimension of the scores; {nearest(of, scores.dims)}")
     rest = [str(d) for d in scores.dims if d != of]
     for dim in set(rest) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    door.labelled(scores, base, "base")
+    checks.labelled(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
     tau = np.full(filled.shape[:-1], np.nan)
@@ -173,8 +175,10 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
         for index in np.ndindex(tau.shape):
             tau[index], _ = kendalltau(at_base, filled.values[index])
     coords = {d: scores[d] for d in rest}
-    found = xr.DataArray(tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"})
-    return xr.Dataset({"tau": found, "first": first(scores, of, rest)})
+    stability = xr.DataArray(
+        tau, coords, rest, attrs={"long_name": "Kendall's tau-b", "units": "1"}
+    )
+    return xr.Dataset({"tau": stability, "first": first(scores, of, rest)})
 
 
 def first(scores: xr.DataArray, of: str, over: Collection[str]) -> xr.DataArray:

@@ -1,7 +1,7 @@
 """Sensitivity by sampling, for continuous priors: SALib's estimators with their intervals.
 
-The estimators know no missing cell (one NaN makes SALib return zeros without a word), so what is
-not finite never reaches them: the block of the design that holds it is left out, its share told.
+SALib cannot handle missing values: one NaN makes it return zeros without a warning.  So a block of
+the design with a value that is not finite is left out, and the share left out is returned.
 """
 
 import warnings
@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
 from prophet_xr.uncertainty.priors import Priors
 from prophet_xr.uncertainty.sobol import REASONS
@@ -76,12 +75,12 @@ def sampled(
     InputError
         For an unknown method and as `draws` does.
     """
-    own = checked(data, priors)
+    by_input = checked(data, priors)
 
     def evaluate(shares: np.ndarray) -> xr.DataArray:
-        return sweep(place(data, own, shares), [metric])[metric]
+        return sweep(place(data, by_input, shares), [metric])[metric]
 
-    return estimate(evaluate, list(own), method, count=count, seed=seed, confidence=confidence)
+    return estimate(evaluate, list(by_input), method, count=count, seed=seed, confidence=confidence)
 
 
 def estimate(
@@ -99,15 +98,15 @@ def estimate(
     """
     if method not in METHODS:
         raise InputError(f"method={method!r} is unknown; expected one of {', '.join(METHODS)}")
-    count, seed = door.whole("count", count, LEAST), door.whole("seed", seed, 0)
-    confidence = door.between("confidence", confidence, 0, 1)
+    count, seed = checks.whole("count", count, LEAST), checks.whole("seed", seed, 0)
+    confidence = checks.number("confidence", confidence, 0, 1, ends=False)
     unique("inputs", names)
     if len(names) < 2:
         raise InputError(f"inputs {list(names)}; expected two or more to vary")
     problem = {"num_vars": len(names), "names": list(names), "bounds": [[0.0, 1.0]] * len(names)}
     points, block = _design(problem, method, count, seed)
-    found = evaluate(points)
-    values = found if isinstance(found, xr.DataArray) else xr.DataArray(found, dims=DRAW)
+    outcome = evaluate(points)
+    values = outcome if isinstance(outcome, xr.DataArray) else xr.DataArray(outcome, dims=DRAW)
     if DRAW not in values.dims:  # it feels none of them
         values = values.expand_dims({DRAW: len(points)})
     if values.sizes[DRAW] != len(points):
@@ -172,9 +171,9 @@ def _analysed(
     with warnings.catch_warnings():  # of pandas and of ratios that come out NaN
         warnings.simplefilter("ignore")
         if code:  # what an estimate looks like, with nothing in it
-            made = _estimates(problem, method, points, points.sum(1), seed, confidence)
+            empty = _estimates(problem, method, points, points.sum(1), seed, confidence)
             return (
-                {name: np.full_like(array, np.nan) for name, array in made.items()},
+                {name: np.full_like(array, np.nan) for name, array in empty.items()},
                 missing,
                 code,
             )
@@ -193,7 +192,7 @@ def _estimates(
     if method == "sobol":
         from SALib.analyze import sobol
 
-        found = sobol.analyze(
+        analysis = sobol.analyze(
             problem, values, calc_second_order=False, conf_level=confidence, **more
         )
         keys = {"first_order": "S1", "total": "ST"}
@@ -201,18 +200,18 @@ def _estimates(
     elif method == "morris":
         from SALib.analyze import morris
 
-        found = morris.analyze(
+        analysis = morris.analyze(
             problem, points, values, num_levels=LEVELS, conf_level=confidence, **more
         )
         keys = {"effect": "mu_star", "spread": "sigma", "effect_interval": "mu_star_conf"}
     else:
         from SALib.analyze import pawn
 
-        found = pawn.analyze(problem, points, values, S=SLIDES, **more)
-        found |= pawn_intervals(points, values, seed, confidence)
+        analysis = pawn.analyze(problem, points, values, S=SLIDES, **more)
+        analysis |= pawn_intervals(points, values, seed, confidence)
         keys = {"distance": "median", "largest_distance": "maximum"}
         keys |= {"distance_interval": "median_conf", "largest_distance_interval": "maximum_conf"}
-    return {name: np.asarray(found[key], np.float64) for name, key in keys.items()}
+    return {name: np.asarray(analysis[key], np.float64) for name, key in keys.items()}
 
 
 def pawn_distances(points: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -241,7 +240,7 @@ def pawn_intervals(
 
     random, size = np.random.default_rng(seed), len(points)
     drawn = [random.integers(0, size, size) for _ in range(RESAMPLES)]
-    found = np.stack([pawn_distances(points[rows], values[rows]) for rows in drawn])
+    distances = np.stack([pawn_distances(points[rows], values[rows]) for rows in drawn])
     width = norm.ppf(0.5 + confidence / 2)
-    both = {"median": np.nanmedian(found, axis=-1), "maximum": np.nanmax(found, axis=-1)}
+    both = {"median": np.nanmedian(distances, axis=-1), "maximum": np.nanmax(distances, axis=-1)}
     return {f"{name}_conf": width * each.std(axis=0, ddof=1) for name, each in both.items()}

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from prophet_xr import registry
+from prophet_xr import checks, registry
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError, nearest
@@ -14,7 +14,7 @@ from prophet_xr.grid import chosen
 from prophet_xr.queries.arguments import dims_of, flag, listed
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
-from prophet_xr.uncertainty import door, sobol_slabs, sobol_sums
+from prophet_xr.uncertainty import sobol_slabs, sobol_sums
 
 DROP = "drop"
 REASONS = ("answered", "no_cell_counts", "no_variance")
@@ -70,17 +70,17 @@ def sobol(
     >>> bool(found.total.sel(axis="batch") > found.total.sel(axis="hit_rate"))
     True
     """
-    values = door.cells(values, "what sobol() analyses")
+    values = checks.array(values, "what sobol() analyses")
     axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
     fill = _fill(missing)
     table = values.transpose(*kept, *axes).values.astype(np.float64, copy=False)
-    found = [
-        sobol_sums.gather(scaled, sobol_sums.cut(table[at], tuple(axes)), fill, second_order)
-        for at in np.ndindex(table.shape[: len(kept)])
+    sums = [
+        sobol_sums.gather(scaled, sobol_sums.cut(table[index], tuple(axes)), fill, second_order)
+        for index in np.ndindex(table.shape[: len(kept)])
     ]
-    return _labelled(found, values, kept, axes, axes)
+    return _labelled(sums, values, kept, axes, axes)
 
 
 def sobol_sweep(
@@ -123,20 +123,20 @@ def sobol_sweep(
     natural = {*plan.dims[name], *(plan.dims[where] if where else ())}
     felt = [d for d in plan.order if d in natural and d in axes]
     kept = [d for d in plan.order if d in natural and d in data.dims and d not in axes]
-    own = {d: scaled[d] for d in felt}
+    felt_weights = {d: scaled[d] for d in felt}
     gathered = {
-        at: sobol_sums.gather(own, slabs, fill, second_order)
-        for at, slabs in sobol_slabs.of_each(data, name, where, kept, felt)
+        index: sobol_sums.gather(felt_weights, slabs, fill, second_order)
+        for index, slabs in sobol_slabs.of_each(data, name, where, kept, felt)
     }
-    found = [gathered[at] for at in np.ndindex(*(data.sizes[d] for d in kept))]
-    result, q = _labelled(found, data, kept, axes, felt), QUANTITIES[name]
+    sums = [gathered[index] for index in np.ndindex(*(data.sizes[d] for d in kept))]
+    result, q = _labelled(sums, data, kept, axes, felt), QUANTITIES[name]
     result["mean"].attrs = {"long_name": f"{q.long_name}: mean", "units": q.units}
     units = q.units if q.units == "1" else f"({q.units})^2"
     result["variance"].attrs = {"long_name": f"{q.long_name}: variance", "units": units}
     return result
 
 
-# --- The door --------------------------------------------------------------------------------
+# --- Arguments -------------------------------------------------------------------------------
 
 
 def _one(metric: object, data: xr.Dataset) -> str:
@@ -164,23 +164,26 @@ def _scaled(
     data: xr.Dataset | xr.DataArray, axes: list[str], weights: Mapping[str, Sequence[float]] | None
 ) -> dict[str, np.ndarray]:
     """Weights of every axis, which sum to 1; those with labels are put in the axis's order."""
-    given = door.mapping("weights", weights or {})
+    given = checks.mapping("weights", weights or {})
     for name in given:
         if name not in axes:
             raise InputError(f"weights of {name!r}, which is not varied; {nearest(name, axes)}")
-    found = {}
+    scaled = {}
     for axis in axes:
-        size, own = data.sizes[axis], given.get(axis)
-        if isinstance(own, xr.DataArray) and axis in own.coords and axis in data.coords:
-            own = own.reindex({axis: data[axis].values})
-        listed = np.ones(size) if own is None else np.array(door.numbers(f"weights of {axis}", own))
+        size, axis_weights = data.sizes[axis], given.get(axis)
+        if axis_weights is None:
+            axis_weights = np.ones(size)
+        elif isinstance(axis_weights, xr.DataArray):
+            if axis in axis_weights.coords and axis in data.coords:
+                axis_weights = axis_weights.reindex({axis: data[axis].values})
+        listed = np.array(checks.numbers(f"weights of {axis}", axis_weights))
         if listed.size != size or listed.min() < 0 or not listed.sum() > 0:
             raise InputError(
                 f"weights of {axis}={listed.tolist()}; expected {size} numbers, none below 0, not "
                 f"all 0"
             )
-        found[axis] = listed / listed.sum()
-    return found
+        scaled[axis] = listed / listed.sum()
+    return scaled
 
 
 def _fill(missing: object) -> float | None:
@@ -197,7 +200,7 @@ def _fill(missing: object) -> float | None:
 
 
 def _labelled(
-    found: list[sobol_sums.Sums],
+    kept_sums: list[sobol_sums.Sums],
     data: xr.Dataset | xr.DataArray,
     kept: list[str],
     axes: list[str],
@@ -208,11 +211,11 @@ def _labelled(
         if name in kept:
             raise InputError(f"{name!r} is the name of a kept dimension; rename it first")
     shape = [data.sizes[d] for d in kept]
-    first, total, second, ends = _indices(found, axes, felt)
+    first, total, second, ends = _indices(kept_sums, axes, felt)
     result = xr.Dataset(coords={d: data[d] for d in kept if d in data.coords})
     result = result.assign_coords(axis=axes, other=axes)
     orders = {"first_order": (first, "First-order"), "total": (total, "Total")}
-    if found and any(len(p) == 2 for p in found[0].within):
+    if kept_sums and any(len(p) == 2 for p in kept_sums[0].within):
         orders["second_order"] = second, "Second-order"
     for name, (array, order) in orders.items():
         dims = ["axis", "other"][: array.ndim - 1]
@@ -227,14 +230,14 @@ def _labelled(
 
 
 def _indices(
-    found: list[sobol_sums.Sums], axes: list[str], felt: Sequence[str]
+    kept_sums: list[sobol_sums.Sums], axes: list[str], felt: Sequence[str]
 ) -> tuple[np.ndarray, ...]:
     """First, total and second orders of every kept cell, and its moments."""
     count = len(axes)
-    first, total = np.zeros((2, len(found), count))
-    second = np.full((len(found), count, count), np.nan)
-    ends = np.full((4, len(found)), np.nan)
-    for row, sums in enumerate(found):
+    first, total = np.zeros((2, len(kept_sums), count))
+    second = np.full((len(kept_sums), count, count), np.nan)
+    ends = np.full((4, len(kept_sums)), np.nan)
+    for row, sums in enumerate(kept_sums):
         ends[:, row] = _moments(sums)
         if ends[3, row]:
             first[row], total[row] = np.nan, np.nan

@@ -5,9 +5,9 @@ from math import prod
 
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 from prophet_xr.registry import QUANTITIES, needed
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.draws import checked, replaced
 from prophet_xr.uncertainty.priors import Prior, Priors
 from prophet_xr.uncertainty.sobol import sobol_sweep
@@ -61,25 +61,29 @@ def on_grid(
     >>> str(found.total.sel(policy="prophet").idxmax().item())
     'software_floor'
     """
-    own = checked(data, priors)
-    count = _count(metric, own) if count is None else door.whole("count", count, 2)
-    dims = {name: f"{name}_factor" if p.factor else name for name, p in own.items()}
+    by_input = checked(data, priors)
+    count = _count(metric, by_input) if count is None else checks.whole("count", count, 2)
+    dims = {name: f"{name}_factor" if p.factor else name for name, p in by_input.items()}
     weights = {}
-    for name, p in own.items():
+    for name, p in by_input.items():
         values, weights[dims[name]] = p.nodes(count)
         data = replaced(data, name, p, values, dims[name])
-    over, names = list(dims.values()), list(own)
-    found = sobol_sweep(data, metric, over, where=where, weights=weights, second_order=second_order)
-    return found.assign_coords({d: names for d in ("axis", "other") if d in found.dims})
+    over, names = list(dims.values()), list(by_input)
+    result = sobol_sweep(
+        data, metric, over, where=where, weights=weights, second_order=second_order
+    )
+    return result.assign_coords({d: names for d in ("axis", "other") if d in result.dims})
 
 
 def _count(metric: str, priors: Mapping[str, Prior]) -> int:
     """Values of each input that leave a grid of at most `CELLS` cells of those that are felt."""
     felt = needed([metric]) if metric in QUANTITIES else set()
-    own = [p for name, p in priors.items() if name in felt]
-    fixed = prod(p.nodes(2)[0].size for p in own if p.kind == "empirical")
-    free = sum(p.kind != "empirical" for p in own)
+    felt_priors = [p for name, p in priors.items() if name in felt]
+    fixed = prod(p.nodes(2)[0].size for p in felt_priors if p.kind == "empirical")
+    free = sum(p.kind != "empirical" for p in felt_priors)
     count = int(min(MOST, (CELLS / fixed) ** (1 / max(free, 1))))
     if count < 2 and free:
-        raise InputError(f"a grid of {len(own)} inputs is too large; expected fewer, or `sampled`")
+        raise InputError(
+            f"a grid of {len(felt_priors)} inputs is too large; expected fewer, or `sampled`"
+        )
     return max(count, 2)

@@ -1,4 +1,4 @@
-"""Cells of a metric as the sums of a grid take them: swept together, or streamed slab by slab."""
+"""Slabs of a metric for `sobol_sums`: from one sweep of many cells, or streamed one by one."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -18,10 +18,10 @@ Cells = Iterator[tuple[tuple[int, ...], sobol_sums.Slabs]]
 
 
 def of_each(data: xr.Dataset, name: str, where: str, kept: list[str], felt: list[str]) -> Cells:
-    """Place of each cell of the kept dims, and its slabs of a metric on the felt ones."""
+    """Yield each cell of the kept dims: its index, and the slabs of the metric on ``felt`` dims."""
     size = prod(data.sizes[d] for d in felt)
-    found = _streamed if size > BLOCK * sobol_sums.CELLS else _swept
-    return found(data, name, where, kept, felt)
+    slabs_of = _streamed if size > BLOCK * sobol_sums.CELLS else _swept
+    return slabs_of(data, name, where, kept, felt)
 
 
 def _swept(data: xr.Dataset, name: str, where: str, kept: list[str], felt: list[str]) -> Cells:
@@ -34,16 +34,16 @@ def _swept(data: xr.Dataset, name: str, where: str, kept: list[str], felt: list[
         cube = sweep(data.isel(dict(zip(kept, block, strict=True))), asked)
         values = cube[name].where(cube[where]) if where else cube[name]
         table = values.transpose(*dims).values.astype(np.float64, copy=False)
-        for at in np.ndindex(table.shape[: len(kept)]):
-            place = tuple(part.start + i for part, i in zip(block, at, strict=True))
-            yield place, sobol_sums.cut(table[at], tuple(felt))
+        for index in np.ndindex(table.shape[: len(kept)]):
+            place = tuple(part.start + i for part, i in zip(block, index, strict=True))
+            yield place, sobol_sums.cut(table[index], tuple(felt))
 
 
 def _streamed(data: xr.Dataset, name: str, where: str, kept: list[str], felt: list[str]) -> Cells:
     """One cell after the other, none of them stored."""
-    for at in np.ndindex(*(data.sizes[d] for d in kept)):
-        plan = planned(data.isel(dict(zip(kept, at, strict=True))), [name], (), where)
-        yield at, _Stream(plan, name, where, tuple(felt)).slabs
+    for index in np.ndindex(*(data.sizes[d] for d in kept)):
+        plan = planned(data.isel(dict(zip(kept, index, strict=True))), [name], (), where)
+        yield index, _Stream(plan, name, where, tuple(felt)).slabs
 
 
 class _Stream:

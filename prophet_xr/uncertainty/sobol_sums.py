@@ -1,8 +1,9 @@
 """Sums of a grid from which its variances follow, gathered slab by slab; arrays only, no labels.
 
-With weights that multiply along the axes, the variance of the mean given some axes needs only the
-sums over the others.  Those given one axis or two are small and kept; those given all axes but one
-are as large as the grid, so their squares are added up as soon as a slab holds that axis whole.
+The weight of a cell is the product of one weight per axis.  So the variance of the mean given some
+axes needs only the sums over the other axes.  Sums given one axis or two are small and are kept.
+Sums given all axes but one are as large as the grid: they are not kept, their squares are added up
+as soon as a slab holds the whole of that one axis.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -48,8 +49,8 @@ class Sums:
     def variance(self) -> float:
         """Variance of the cells; 0 if it is rounding."""
         mean = self.total / self.weight
-        found = self.square / self.weight - mean**2
-        return found if found > (CALM * max(abs(self.shift), abs(mean))) ** 2 else 0.0
+        variance = self.square / self.weight - mean**2
+        return variance if variance > (CALM * max(abs(self.shift), abs(mean))) ** 2 else 0.0
 
     def between(self, axes: Dims) -> float:
         """Variance of the mean given one axis or two."""
@@ -78,11 +79,11 @@ class Part:
         if key not in self.known:
             out = next(d for d in self.order[::-1] if d not in key)
             total, count = self.given(key | {out})
-            at = [d for d in self.dims if d in key or d == out].index(out)
+            position = [d for d in self.dims if d in key or d == out].index(out)
             w = self.weights[out]
             alike = not isinstance(count, np.ndarray)
-            count = count * float(w.sum()) if alike else _along(count, at, w)
-            self.known[key] = _along(total, at, w), count
+            count = count * float(w.sum()) if alike else _along(count, position, w)
+            self.known[key] = _along(total, position, w), count
         return self.known[key]
 
     def line(self, axis: str) -> float:
@@ -102,17 +103,17 @@ class Part:
         return float(values)
 
 
-def _along(values: np.ndarray, at: int, weights: np.ndarray) -> np.ndarray:
+def _along(values: np.ndarray, position: int, weights: np.ndarray) -> np.ndarray:
     """Weighted sum along one axis.
 
     By einsum, as quick as matrix products on one core: those start threads of their own, which
     wait for each other at full load, and whose sums differ from run to run.
     """
     shape = values.shape
-    rows = values.reshape(prod(shape[:at]), shape[at], prod(shape[at + 1 :]))
-    if at == values.ndim - 1:
-        return np.einsum("aib,i->a", rows, weights).reshape(shape[:at])
-    return np.einsum("aib,i->ab", rows, weights).reshape(*shape[:at], *shape[at + 1 :])
+    rows = values.reshape(prod(shape[:position]), shape[position], prod(shape[position + 1 :]))
+    if position == values.ndim - 1:
+        return np.einsum("aib,i->a", rows, weights).reshape(shape[:position])
+    return np.einsum("aib,i->ab", rows, weights).reshape(*shape[:position], *shape[position + 1 :])
 
 
 @np.errstate(over="ignore", invalid="ignore")  # cells too large come out infinite
@@ -133,9 +134,9 @@ def gather(weights: Weights, slabs: Slabs, fill: float | None, pairs: bool) -> S
             good = np.isfinite(values)
             if first and not count:
                 sums.shift = float(values.flat[good.argmax()]) if good.any() else 0.0
-            here = {d: weights[d][slab[d]] for d in dims}
-            part = Part(dims, _counted(values, good, sums.shift, fill), here)
-            done = {d for d in todo if here[d].size == weights[d].size}
+            slab_weights = {d: weights[d][slab[d]] for d in dims}
+            part = Part(dims, _counted(values, good, sums.shift, fill), slab_weights)
+            done = {d for d in todo if slab_weights[d].size == weights[d].size}
             _add(sums, part, done, slab if first else None)
             if first and not good.all():
                 sums.missing += part.sum(1.0 - good, dims)
@@ -181,10 +182,10 @@ def _add(sums: Sums, part: Part, lines: Iterable[str], slab: Slab | None) -> Non
     squares = np.einsum("...i,...i,i->...", values, values, last)  # no copy of the cells
     sums.square += part.sum(squares, part.dims[:-1])
     for kept, (totals, weights) in sums.within.items():
-        at = tuple(slab[d] for d in kept)
+        block = tuple(slab[d] for d in kept)
         total, weight = part.given(kept)
-        totals[at] += total
-        weights[at] += weight
+        totals[block] += total
+        weights[block] += weight
 
 
 def cut(values: np.ndarray, dims: Dims) -> Slabs:
@@ -193,7 +194,7 @@ def cut(values: np.ndarray, dims: Dims) -> Slabs:
 
     def slabs(uncut: list[str]) -> Iterator[tuple[Slab, np.ndarray]]:
         lengths = part_lengths(sizes, [dims], uncut, 8 * CELLS)
-        for at in product(*(slices(sizes[d], lengths[d]) for d in dims)):
-            yield dict(zip(dims, at, strict=True)), values[at]
+        for block in product(*(slices(sizes[d], lengths[d]) for d in dims)):
+            yield dict(zip(dims, block, strict=True)), values[block]
 
     return slabs

@@ -1,4 +1,9 @@
-"""Shapes of weights -> a count and the arithmetic that gives it: 32 * (2 * 4096 * 1024)."""
+"""Shapes of weights -> a count and the arithmetic that gives it: 32 * (2 * 4096 * 1024).
+
+Comes in: shapes, and how often they are there.  Goes out: a `Count`, the number and a text.
+Why so: a number of the catalogue can be checked by hand only if it says how it comes about.  The
+text is built with the number, so that the two cannot differ.
+"""
 
 from math import prod
 from typing import NamedTuple
@@ -7,7 +12,7 @@ Shape = tuple[int, ...]
 
 
 class Count(NamedTuple):
-    """A number and how it comes about; the text is evaluated by nobody, only read."""
+    """A number, and plain arithmetic that gives it."""
 
     value: float
     text: str
@@ -38,7 +43,7 @@ def times(copies: int, *shapes: Shape) -> Count:
 
 def total(*counts: Count) -> Count:
     """Sum of counts, without those that are nothing."""
-    some = [c for c in counts if c.value]
-    if not some:
+    terms = [count for count in counts if count.value]
+    if not terms:
         return NOTHING
-    return Count(sum(c.value for c in some), " + ".join(c.text for c in some))
+    return Count(sum(t.value for t in terms), " + ".join(t.text for t in terms))

@@ -1,9 +1,13 @@
-"""How each model_type writes itself down; see `prophet_xr.catalogue.config.family`."""
+"""How each model_type writes itself down, as differences from Mixtral or from a relative.
+
+Comes in: nothing.  Goes out: `EVERY`, the families of all known model_types but Switch.
+Why so: the numbers follow from declarations alone, so a family can be read against the model class
+it describes, line by line; `prophet_xr.catalogue.config.family` explains each argument.
+"""
 
 from dataclasses import replace
 
-from prophet_xr.catalogue.config import layer_kinds as at
-from prophet_xr.catalogue.config import weights as b
+from prophet_xr.catalogue.config import layer_kinds, weights
 from prophet_xr.catalogue.config.arithmetic import NOTHING, Count, Shape, plain, times
 from prophet_xr.catalogue.config.family import (
     NO_HEAD_DIM,
@@ -23,40 +27,40 @@ MTP = ("num_nextn_predict_layers", "The multi-token-prediction layers of the che
        "not counted; in use, each costs one more layer of weights and KV.")  # fmt: skip
 VISION = ("vision_config.hidden_size", "The vision tower is not counted.")
 
-mixtral = Family("mixtral", LOCAL, kinds=at.one_window)
+mixtral = Family("mixtral", LOCAL, kinds=layer_kinds.one_window)
 
 qwen2_moe = Family(
     "qwen2_moe",
     absent=NO_HEAD_DIM | QWEN | {"qkv_bias": True},
-    experts_in=at.sparse_step,
-    kinds=at.listed_or(at.no_window),
-    attention=b.attention("qkv", "qkv_bias"),
-    expert=b.mlp("moe_intermediate_size"),
-    shared=b.shared_width("shared_expert_intermediate_size"),
-    router=b.router_with_gate,
+    experts_in=layer_kinds.sparse_step,
+    kinds=layer_kinds.listed_or(layer_kinds.no_window),
+    attention=weights.attention("qkv", "qkv_bias"),
+    expert=weights.mlp("moe_intermediate_size"),
+    shared=weights.shared_width("shared_expert_intermediate_size"),
+    router=weights.router_with_gate,
 )
 
 qwen3_moe = Family(
     "qwen3_moe",
     {"num_experts": ("num_experts", "num_local_experts")},  # as of transformers 5
     absent=NO_HEAD_DIM | QWEN,
-    experts_in=at.sparse_step,
-    kinds=at.listed_or(at.no_window),
-    attention=b.attention("qkvo", "attention_bias"),
-    attention_norms=b.head_norms,
-    expert=b.mlp("moe_intermediate_size"),
+    experts_in=layer_kinds.sparse_step,
+    kinds=layer_kinds.listed_or(layer_kinds.no_window),
+    attention=weights.attention("qkvo", "attention_bias"),
+    attention_norms=weights.head_norms,
+    expert=weights.mlp("moe_intermediate_size"),
 )
 qwen3_next = replace(
     qwen3_moe,
     name="qwen3_next",
     absent=OPTIONAL | QWEN,
-    kinds=at.listed_or(at.every_nth_full),
-    attention=b.attention("qkvo", "attention_bias", gated=True),
-    linear=b.delta_net,
-    state=b.delta_net_state,
-    page=b.delta_net_page,
-    shared=b.shared_width("shared_expert_intermediate_size"),
-    router=b.router_with_gate,
+    kinds=layer_kinds.listed_or(layer_kinds.every_nth_full),
+    attention=weights.attention("qkvo", "attention_bias", gated=True),
+    linear=weights.delta_net,
+    state=weights.delta_net_state,
+    state_page=weights.delta_net_page,
+    shared=weights.shared_width("shared_expert_intermediate_size"),
+    router=weights.router_with_gate,
     notes=(("mtp_num_hidden_layers", "The {} multi-token-prediction layers are not counted."),),
 )
 
@@ -64,24 +68,24 @@ deepseek = Family(
     "deepseek",
     ROUTED,
     absent=NO_HEAD_DIM | {"moe_layer_freq": 1},
-    experts_in=at.after_dense,
-    attention=b.attention("qkvo", "attention_bias"),
-    expert=b.mlp("moe_intermediate_size"),
-    shared=b.shared("n_shared_experts", "moe_intermediate_size"),
+    experts_in=layer_kinds.after_dense,
+    attention=weights.attention("qkvo", "attention_bias"),
+    expert=weights.mlp("moe_intermediate_size"),
+    shared=weights.shared("n_shared_experts", "moe_intermediate_size"),
 )
 
 deepseek_v3 = replace(
     deepseek,
     name="deepseek_v3",
-    attention=b.latent,
-    attention_norms=b.latent_norms,
+    attention=weights.latent,
+    attention_norms=weights.latent_norms,
     kv=latent_kv,
-    reuse=latent_reuse,
+    attention_reuse=latent_reuse,
     prompt_reuse=latent_prompt,
-    divided=lambda c: plain(1),
-    rotary=lambda c: plain(c.whole("qk_rope_head_dim")),
-    replicated=b.latent_down,
-    absorbed=b.latent_up,
+    kv_heads=lambda config: plain(1),
+    rotary=lambda config: plain(config.whole("qk_rope_head_dim")),
+    replicated=weights.latent_down,
+    absorbed=weights.latent_up,
     notes=(MTP,),
 )
 
@@ -89,59 +93,69 @@ glm4_moe = replace(
     deepseek,
     name="glm4_moe",
     absent=OPTIONAL | {"moe_layer_freq": 1, "use_qk_norm": False},
-    attention=b.attention("qkv", "attention_bias"),
-    attention_norms=b.if_flag("use_qk_norm", b.head_norms),
+    attention=weights.attention("qkv", "attention_bias"),
+    attention_norms=weights.if_flag("use_qk_norm", weights.head_norms),
     notes=(MTP,),
 )
 
 jamba = Family(
     "jamba",
-    experts_in=at.periodic,
-    kinds=at.attention_period,
-    linear=b.mamba,
-    state=b.mamba_state,
-    page=b.mamba_page,
-    rotary=lambda c: NOTHING,
+    experts_in=layer_kinds.periodic,
+    kinds=layer_kinds.attention_period,
+    linear=weights.mamba,
+    state=weights.mamba_state,
+    state_page=weights.mamba_page,
+    rotary=lambda config: NOTHING,
 )
 
 minimax = Family(
     "minimax",
     LOCAL,
     absent=OPTIONAL,
-    kinds=at.listed_or(at.attention_list),
-    linear=b.lightning,
-    state=b.lightning_state,
-    page=b.lightning_state,
+    kinds=layer_kinds.listed_or(layer_kinds.attention_list),
+    linear=weights.lightning,
+    state=weights.lightning_state,
+    state_page=weights.lightning_state,
 )
 
 
-def _uncounted_shared_mlp(c: Config) -> list[Shape]:
-    if c.maybe("shared_intermediate_size", 0):
-        raise c.refuse("shared_intermediate_size is not 0; no published model says how it is used")
+def _uncounted_shared_mlp(config: Config) -> list[Shape]:
+    if config.whole_or_null("shared_intermediate_size", 0):
+        raise config.refuse(
+            "shared_intermediate_size is not 0; no published model says how it is used"
+        )
     return []
 
 
 # --- Hunyuan: with use_cla, only the first layer of each group has k, v and a cache -----------
 
 
-def _own_kv(c: Config) -> int:
-    return -(-c.layers // c.whole("cla_share_factor")) if c.flag("use_cla") else c.layers
+def _kv_layers(config: Config) -> int:
+    """Layers with keys and values of their own."""
+    return (
+        -(-config.layers // config.whole("cla_share_factor"))
+        if config.flag("use_cla")
+        else config.layers
+    )
 
 
-def _hunyuan_attention(c: Config) -> Count:
-    q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
-    own, biased = _own_kv(c), c.flag("attention_bias")
-    every = [(c.hidden, q), (q, c.hidden)] + [(q,), (c.hidden,)] * biased
-    some = [(c.hidden, kv), (c.hidden, kv)] + [(kv,), (kv,)] * biased
-    if own == c.layers:
-        return times(own, *every, *some)
-    first, rest = times(own, *every, *some), times(c.layers - own, *every)
-    return Count(first.value + rest.value, f"{first.text} + {rest.text}")
+def _hunyuan_attention(config: Config) -> Count:
+    q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    kv_layers, biased = _kv_layers(config), config.flag("attention_bias")
+    every = [(config.hidden, q), (q, config.hidden)] + [(q,), (config.hidden,)] * biased
+    some = [(config.hidden, kv), (config.hidden, kv)] + [(kv,), (kv,)] * biased
+    with_kv = times(kv_layers, *every, *some)
+    if kv_layers == config.layers:
+        return with_kv
+    without_kv = times(config.layers - kv_layers, *every)
+    return Count(with_kv.value + without_kv.value, f"{with_kv.text} + {without_kv.text}")
 
 
-def _hunyuan_expert(c: Config) -> list[Shape]:
-    own = "moe_intermediate_size"
-    return b.gated(c.hidden, c.uniform("intermediate_size" if c.get(own) is None else own))
+def _hunyuan_expert(config: Config) -> list[Shape]:
+    width = "moe_intermediate_size"
+    return weights.gated(
+        config.hidden, config.uniform("intermediate_size" if config.get(width) is None else width)
+    )
 
 
 hunyuan = Family(
@@ -153,24 +167,26 @@ hunyuan = Family(
     absent=NO_HEAD_DIM
     | {"use_cla": False, "use_qk_norm": True, "use_mixed_mlp_moe": True}
     | {"moe_intermediate_size": None},
-    attention_norms=b.if_flag("use_qk_norm", b.head_norms),
+    attention_norms=weights.if_flag("use_qk_norm", weights.head_norms),
     expert=_hunyuan_expert,
-    shared=b.if_flag("use_mixed_mlp_moe", b.shared("num_shared_expert", "intermediate_size")),
+    shared=weights.if_flag(
+        "use_mixed_mlp_moe", weights.shared("num_shared_expert", "intermediate_size")
+    ),
     rules={
         "attention_parameters": _hunyuan_attention,
-        "kv_full": lambda c: times(_own_kv(c), *grouped_kv(c)),
-        "full_layers": lambda c: plain(_own_kv(c)),
+        "kv_full": lambda config: times(_kv_layers(config), *grouped_kv(config)),
+        "full_layers": lambda config: plain(_kv_layers(config)),
     },
 )
 
-# --- Dense models, so that they can stand beside the others -----------------------------------
+# --- Dense models, to compare the others with -------------------------------------------------
 
 llama = Family(
     "llama",
     absent=NO_HEAD_DIM | {"num_key_value_heads": None, "mlp_bias": False},
-    experts_in=at.nowhere,
-    attention=b.attention("qkvo", "attention_bias"),
-    dense=b.mlp("intermediate_size", "mlp_bias"),
+    experts_in=layer_kinds.nowhere,
+    attention=weights.attention("qkvo", "attention_bias"),
+    dense=weights.mlp("intermediate_size", "mlp_bias"),
 )
 
 EVERY = (
@@ -179,16 +195,16 @@ EVERY = (
         mixtral,
         name="phimoe",
         absent=NO_HEAD_DIM | {"lm_head_bias": False},
-        attention=b.attention("qkvo", "attention_bias"),
+        attention=weights.attention("qkvo", "attention_bias"),
         norm_vectors=2,  # LayerNorm: weight and bias
-        head=b.if_flag("lm_head_bias", lambda c: [(c.whole("vocab_size"),)]),
+        head=weights.if_flag("lm_head_bias", lambda config: [(config.whole("vocab_size"),)]),
     ),
     replace(
         mixtral,
         name="minimax_m2",
         absent=OPTIONAL | {"use_qk_norm": True, "shared_intermediate_size": 0},
-        kinds=at.all_full,
-        attention_norms=b.if_flag("use_qk_norm", b.wide_norms),
+        kinds=layer_kinds.all_full,
+        attention_norms=weights.if_flag("use_qk_norm", weights.wide_norms),
         shared=_uncounted_shared_mlp,
         notes=(
             (
@@ -200,15 +216,15 @@ EVERY = (
     replace(
         mixtral,
         name="granitemoe",
-        kinds=at.all_full,
-        attention=b.attention("qkvo", "attention_bias"),
+        kinds=layer_kinds.all_full,
+        attention=weights.attention("qkvo", "attention_bias"),
     ),
     replace(
         mixtral,
         name="granitemoeshared",
-        kinds=at.all_full,
-        attention=b.attention("qkvo", "attention_bias"),
-        shared=b.shared_width("shared_intermediate_size"),
+        kinds=layer_kinds.all_full,
+        attention=weights.attention("qkvo", "attention_bias"),
+        shared=weights.shared_width("shared_intermediate_size"),
     ),
     qwen2_moe,
     qwen3_moe,
@@ -224,16 +240,16 @@ EVERY = (
     ),
     Family(
         "olmoe",
-        attention=b.attention("qkvo", "attention_bias"),
-        attention_norms=b.wide_norms,
+        attention=weights.attention("qkvo", "attention_bias"),
+        attention_norms=weights.wide_norms,
     ),
     deepseek,
     replace(
         deepseek_v3,
         name="deepseek_v2",
         absent={**deepseek.absent, "mlp_bias": False},
-        shared=b.shared("n_shared_experts", "moe_intermediate_size", "mlp_bias"),
-        dense=b.mlp("intermediate_size", "mlp_bias"),
+        shared=weights.shared("n_shared_experts", "moe_intermediate_size", "mlp_bias"),
+        dense=weights.mlp("intermediate_size", "mlp_bias"),
     ),
     deepseek_v3,
     replace(deepseek_v3, name="kimi_k2"),
@@ -263,20 +279,20 @@ EVERY = (
     Family(
         "arctic",
         LOCAL | {"use_residual": ("use_residual", "parallel_attn_mlp_res")},
-        experts_in=at.frequency,
-        attention=b.attention("qkvo", "attention_bias"),
-        beside=b.residual,
-        beside_norm=b.if_flag("use_residual", lambda c: [(c.hidden,)]),
+        experts_in=layer_kinds.frequency,
+        attention=weights.attention("qkvo", "attention_bias"),
+        residual=weights.residual,
+        residual_norm=weights.if_flag("use_residual", lambda config: [(config.hidden,)]),
     ),
     jamba,
     Family(
         "gpt_oss",
         LOCAL | {"num_experts_per_tok": ("num_experts_per_tok", "experts_per_token")},
         absent={"layer_types": None, "tie_word_embeddings": False},
-        kinds=at.listed_or(at.alternating),
-        attention=b.with_sinks(b.attention("qkvo", "attention_bias")),
-        expert=b.biased_mlp("intermediate_size"),
-        router=b.biased_router,
+        kinds=layer_kinds.listed_or(layer_kinds.alternating),
+        attention=weights.with_sinks(weights.attention("qkvo", "attention_bias")),
+        expert=weights.biased_mlp("intermediate_size"),
+        router=weights.biased_router,
     ),
     *(
         Family(
@@ -289,12 +305,16 @@ EVERY = (
                 "no_rope_layer_interval": 4,
             },
             nested="text_config",
-            experts_in=at.interleaved,
-            kinds=at.listed_or(at.chunked),
-            attention=b.attention("qkvo", "attention_bias"),
-            shared=b.mlp("intermediate_size"),  # always one, as wide as an expert, without a key
-            dense=b.mlp("intermediate_size_mlp"),
-            rules={"window_pages": lambda c: NOTHING},  # chunks: vllm pages them as full layers
+            experts_in=layer_kinds.interleaved,
+            kinds=layer_kinds.listed_or(layer_kinds.chunked),
+            attention=weights.attention("qkvo", "attention_bias"),
+            shared=weights.mlp(
+                "intermediate_size"
+            ),  # always one, as wide as an expert, without a key
+            dense=weights.mlp("intermediate_size_mlp"),
+            rules={
+                "window_pages": lambda config: NOTHING
+            },  # chunks: vllm pages them as full layers
             notes=(VISION,),
         )
         for name in ("llama4", "llama4_text")
@@ -317,13 +337,13 @@ EVERY = (
         },
         absent=NO_HEAD_DIM
         | {"use_bias": False, "moe_layer_end_index": -1, "tie_word_embeddings": True},
-        experts_in=at.between,
-        attention=b.attention("qkvo", "use_bias"),
-        expert=b.mlp("moe_intermediate_size"),
-        shared=b.shared("moe_num_shared_experts", "moe_intermediate_size", "use_bias"),
-        router=b.biased_router,
-        dense=b.mlp("intermediate_size", "use_bias"),
-        head=b.if_flag("use_bias", lambda c: [(c.whole("vocab_size"),)]),
+        experts_in=layer_kinds.between,
+        attention=weights.attention("qkvo", "use_bias"),
+        expert=weights.mlp("moe_intermediate_size"),
+        shared=weights.shared("moe_num_shared_experts", "moe_intermediate_size", "use_bias"),
+        router=weights.biased_router,
+        dense=weights.mlp("intermediate_size", "use_bias"),
+        head=weights.if_flag("use_bias", lambda config: [(config.whole("vocab_size"),)]),
     ),
     hunyuan,
     replace(hunyuan, name="hunyuan"),
@@ -333,22 +353,22 @@ EVERY = (
         name="mistral",
         absent={k: v for k, v in NO_HEAD_DIM.items() if k != "sliding_window"}
         | {"mlp_bias": False},  # a class default says 4096, later releases null
-        kinds=at.one_window,
+        kinds=layer_kinds.one_window,
     ),
     replace(llama, name="granite"),
     replace(
         llama,
         name="qwen2",
         absent=NO_HEAD_DIM | {"use_sliding_window": False, "mlp_bias": False, "qkv_bias": True},
-        kinds=at.listed_or(at.window_after),
-        attention=b.attention("qkv", "qkv_bias"),
+        kinds=layer_kinds.listed_or(layer_kinds.window_after),
+        attention=weights.attention("qkv", "qkv_bias"),
     ),
     replace(
         llama,
         name="qwen3",
         absent=OPTIONAL | {"use_sliding_window": False, "mlp_bias": False},
-        kinds=at.listed_or(at.window_after),
-        attention_norms=b.head_norms,
+        kinds=layer_kinds.listed_or(layer_kinds.window_after),
+        attention_norms=weights.head_norms,
     ),
-    replace(llama, name="olmo2", attention_norms=b.wide_norms),
+    replace(llama, name="olmo2", attention_norms=weights.wide_norms),
 )

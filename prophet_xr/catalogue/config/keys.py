@@ -1,4 +1,11 @@
-"""The door for a config.json: every value is typed, bounded and noted down, or refused."""
+"""Checked access to the keys of a config.json.
+
+Comes in: a config, and the `Family` that says under which keys its values are.  Goes out: single
+values, each of the type and between the bounds that the caller names, or a SpecError.
+Why so: a config is a file from anywhere.  No rule of a family handles a wrong type or an absurd
+number; it asks a `Config` for a whole number and gets one.  The `Config` also notes which keys
+were read: that is the source of the number.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +21,9 @@ if TYPE_CHECKING:
     from prophet_xr.catalogue.config.family import Family
 
 MOST_BYTES = 4_000_000  # a config.json takes a few kB; one with every layer spelt out, 100 kB
-MOST = 10**9
+MOST = 10**9  # of anything that a config counts
 MOST_LAYERS = 10_000
-ABSENT = object()
+ABSENT = object()  # in place of the value of a key that is missing; a null key gives None
 
 
 class _Brief(Repr):
@@ -53,6 +60,7 @@ def load(source: object) -> Mapping:
 
 
 def _simple(value: object) -> bool:
+    """Whether a value may be an item of a list: a text, or a whole number of a usual size."""
     return isinstance(value, str) or (isinstance(value, int) and abs(value) <= MOST)
 
 
@@ -81,18 +89,18 @@ class Config:
         return SpecError(f"config{self.where}: {problem}")
 
     def get(self, name: str) -> object:
-        """Value of a key under the name the family gives it, or what the family says of its lack.
+        """Value under the key that the family names, or its value for a missing key.
 
         Raises SpecError if it is missing without a rule, or if two of its names contradict.
         """
         paths = self.family.keys.get(name, name)
         paths = (paths,) if isinstance(paths, str) else paths
-        found = {path: value for path in paths if (value := self.peek(path)) is not ABSENT}
-        values = list(found.values())
+        by_path = {path: value for path in paths if (value := self.peek(path)) is not ABSENT}
+        values = list(by_path.values())
         if any(value != values[0] for value in values):
-            raise self.refuse(f"{' and '.join(found)} contradict: {shown(values)}")
-        if found:
-            path = next(iter(found))
+            raise self.refuse(f"{' and '.join(by_path)} contradict: {shown(values)}")
+        if by_path:
+            path = next(iter(by_path))
             self.seen[path], self.read[path] = shown(values[0]), values[0]
             return values[0]
         rule = self.family.absent.get(name, ABSENT)
@@ -116,7 +124,7 @@ class Config:
             raise self.refuse(f"{name}={shown(value)} in family {self.family.name!r}; {wanted}")
         return value
 
-    def maybe(self, name: str, low: int = 1, high: int = MOST) -> int | None:
+    def whole_or_null(self, name: str, low: int = 1, high: int = MOST) -> int | None:
         """Whole number, or None where the key is null or a rule says it means nothing."""
         value = self.get(name)
         return None if value is None else self._whole(name, value, low, high)
@@ -128,7 +136,7 @@ class Config:
             raise self.refuse(f"{name}={shown(value)}; expected true or false")
         return value
 
-    def listed(self, name: str, length: int | None = None) -> list | None:
+    def list_or_null(self, name: str, length: int | None = None) -> list | None:
         """List, of a given length if one is given; None where the key is null or missing."""
         value = self.get(name)
         if value is None:
@@ -170,7 +178,7 @@ class Config:
     @property
     def kv_heads(self) -> int:
         """Key-value heads; null means one per query head."""
-        kv = self.maybe("num_key_value_heads") or self.heads
+        kv = self.whole_or_null("num_key_value_heads") or self.heads
         if self.heads % kv:
             raise self.refuse(
                 f"num_key_value_heads={kv} does not divide num_attention_heads={self.heads}"
@@ -180,7 +188,7 @@ class Config:
     @property
     def head_dim(self) -> int:
         """Width of a head; null means hidden size / heads."""
-        given = self.maybe("head_dim")
+        given = self.whole_or_null("head_dim")
         if given:
             return given
         if self.hidden % self.heads:
@@ -195,6 +203,6 @@ class Config:
         """Indices of the layers that hold experts."""
         return self.family.experts_in(self)
 
-    def kinds(self, kind: str) -> int:
+    def count_layers(self, kind: str) -> int:
         """How many layers are ``full``, ``windowed`` or ``linear``."""
         return self.family.kinds(self).count(kind)

@@ -1,7 +1,15 @@
-"""``config.json`` of a model -> one row of numbers, exact, or a refusal that says why."""
+"""``config.json`` of a model -> one row of numbers, exact, or a refusal that says why.
+
+Comes in: a path or the content of a config.  Goes out: a `Row`, in which every field has its
+number, the arithmetic that gives it, and the keys of the config that it was counted from.
+Why so: a config that is nearly understood gives numbers that are nearly right, which nobody
+notices.  So a family is known or refused, a key that has no documented rule for its absence is
+required, and a row whose numbers no model has is refused, always with a SpecError of one line.
+`keys` checks single values, `family` and `families` say how each model_type writes itself down,
+`fields` counts the fields.
+"""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,17 +27,6 @@ FIXED = (
     *("shared_parameters", "router_parameters", "attention_parameters", "dense_parameters"),
     *("state_space_parameters", "norm_parameters", "embedding_parameters"),
 )
-# The published study charges every sequence a constant; it was fitted to the study's averages.
-STUDY_SHARE = 0.01077
-STUDY_SOURCE = f"{STUDY_SHARE} B per parameter and sequence, fitted to the study's averages"
-# No config knows how its router behaves: independent tokens, and the median of measured caches.
-ASSUMED = {
-    "skew": (0.0, "no measurement: every expert alike"),
-    "gamma": (1.0, "no measurement: tokens of a sequence independent"),
-    "reuse_strength": (1.994, "no measurement: median of nine measured models, 0.46 to 4.0"),
-    "reuse_exponent": (0.689, "no measurement: median of nine measured models, 0.62 to 0.89"),
-}
-QUARTER = "convention: a cache of a quarter of the experts, but never under top-k"
 
 
 @dataclass(frozen=True)
@@ -44,24 +41,9 @@ class Row:
     config: str
 
     @property
-    def entries(self) -> dict[str, dict]:
-        """Fields as the catalogue holds them: number, arithmetic as text, source, status."""
-        total = parameters(self.fields)
-        study = Count(STUDY_SHARE * total, f"{STUDY_SHARE} * {total}")
-        every = {name: (*found, "exact") for name, found in self.fields.items()}
-        every["study_activation"] = (study, STUDY_SOURCE, "stand-in")
-        for name, (value, why) in ASSUMED.items():
-            every[name] = (Count(value, f"{value:g}"), why, "assumed")
-        every["cache_slots"] = (_quarter(self.fields), QUARTER, "assumed")
-        return {
-            name: {
-                "number": count.value,
-                "value": count.text,
-                "source": keys or f"every {self.family} model",
-                "status": status,
-            }
-            for name, (count, keys, status) in every.items()
-        }
+    def parameters(self) -> int:
+        """Parameters of the whole model."""
+        return parameters(self.fields)
 
 
 def read(source: object, name: str | None = None, like: str | None = None) -> Row:
@@ -86,30 +68,24 @@ def read(source: object, name: str | None = None, like: str | None = None) -> Ro
     where = "" if isinstance(source, Mapping) else f" {source}"
     family = FAMILIES[_family(data, where, like)]
     inner = data.get(family.nested) if family.nested else None
-    c = Config(inner if isinstance(inner, Mapping) else data, family, where)
+    config = Config(inner if isinstance(inner, Mapping) else data, family, where)
     try:
-        found = fields(c)
+        counts = fields(config)
     except RecursionError:
-        raise c.refuse("nested too deeply; expected a config.json") from None
-    _check(c, found)
+        raise config.refuse("nested too deeply; expected a config.json") from None
+    _check(config, counts)
     return Row(
         name=name or _named(data, family.name),
         family=family.name,
-        fields=found,
-        stored_precision=stored_precision(data, c.data),
-        notes=notes(c, data),
-        config=json.dumps(c.read, sort_keys=True, default=str),
+        fields=counts,
+        stored_precision=stored_precision(data, config.data),
+        notes=notes(config, data),
+        config=json.dumps(config.read, sort_keys=True, default=str),
     )
 
 
-def _quarter(found: Mapping[str, tuple[Count, str]]) -> Count:
-    """Slots of a cache whose size nobody gave."""
-    experts, k = (found[n][0].value for n in ("n_experts", "top_k"))
-    slots = max(math.ceil(experts / 4), k)
-    return Count(slots, f"{slots:g}")
-
-
 def _family(data: Mapping, where: str, like: str | None) -> str:
+    """Name of the family to read a config as; SpecError if it is not known."""
     if like is not None:
         if like not in FAMILIES:
             raise SpecError(f"like={like!r} is no known family; {nearest(like, FAMILIES)}")
@@ -123,14 +99,15 @@ def _family(data: Mapping, where: str, like: str | None) -> str:
     return kind
 
 
-def parameters(found: Mapping[str, tuple[Count, str]]) -> int:
+def parameters(counts: Mapping[str, tuple[Count, str]]) -> int:
     """Parameters of the whole model."""
-    fixed = sum(found[name][0].value for name in FIXED)
-    layers, experts, each = (found[n][0].value for n in ROUTED)
-    return round(fixed + layers * experts * each)
+    fixed = sum(counts[name][0].value for name in FIXED)
+    layers, experts, expert_parameters = (counts[n][0].value for n in ROUTED)
+    return round(fixed + layers * experts * expert_parameters)
 
 
 def _named(data: Mapping, family: str) -> str:
+    """Last part of ``_name_or_path``, or the family where the config has none."""
     path = data.get("_name_or_path")
     if not isinstance(path, str):
         return family
@@ -138,15 +115,15 @@ def _named(data: Mapping, family: str) -> str:
     return "".join(c for c in last if c.isprintable()) or family
 
 
-def _check(c: Config, found: Mapping[str, tuple[Count, str]]) -> None:
+def _check(config: Config, counts: Mapping[str, tuple[Count, str]]) -> None:
     """Refuse a row that no model has: fields out of bounds, or too large to be exact."""
-    if parameters(found) > EXACT:
-        raise c.refuse(f"{parameters(found):,} parameters; expected at most {EXACT:,}")
-    for name, (count, _) in found.items():
+    if parameters(counts) > EXACT:
+        raise config.refuse(f"{parameters(counts):,} parameters; expected at most {EXACT:,}")
+    for name, (count, _) in counts.items():
         low, high = QUANTITIES[name].bounds
         if not low <= count.value <= min(high, EXACT):
             q = QUANTITIES[name]
-            raise c.refuse(
+            raise config.refuse(
                 f"{name} = {count.text:.80} is outside [{low:g}, {min(high, EXACT):g}] "
                 f"({q.long_name}, {q.units})"
             )

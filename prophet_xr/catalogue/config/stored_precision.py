@@ -1,4 +1,10 @@
-"""Which row of ``precision`` a checkpoint is stored in."""
+"""Which row of ``precision`` a checkpoint is stored in.
+
+Comes in: a config, and the text config inside it.  Goes out: the label of a row, or "unknown",
+which ``precision="stored"`` refuses.
+Why so: a quantization is looked for before a dtype, because it says how the weights are stored; the
+dtype says what they are turned into for arithmetic.
+"""
 
 from collections.abc import Mapping
 

@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.grid import Values, inputs
 from prophet_xr.studies.published.latency_claims import MEASURED, latency_targets
 from prophet_xr.studies.sensitivity.assumptions import BATCHES, EXPONENTS, LAWS
-from prophet_xr.uncertainty import door
 from prophet_xr.uncertainty.break_even import break_even
 
 LEFT = 0.1  # share of expert memory freed, below which little is left to gain
@@ -32,7 +32,7 @@ def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
     batches = np.unique(np.geomspace(1, 4096, 400).round())
     start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": CARD}
     data = inputs(**{"policy": "prophet", **start, **chosen})
-    left = door.between("left", left, 0, 1)
+    left = checks.number("left", left, 0, 1, ends=False)
     found = break_even(data, "expert_savings_fraction", left, "batch")
     return found.assign(n_experts=data.n_experts, top_k=data.top_k)
 
@@ -76,6 +76,8 @@ def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Data
         data = data.drop_vars("staging").assign(staging=others.variable)
         data = data.assign_coords(kept=("kept", kept, {"long_name": "Others kept", "units": "1"}))
     slowest = (
-        latency_targets().free if target is None else door.between("target", target, 0, np.inf)
+        latency_targets().free
+        if target is None
+        else checks.number("target", target, 0, np.inf, ends=False)
     )
     return break_even(data, "slowdown", slowest, "hit_rate")
