@@ -75,11 +75,11 @@ class Limits:
     # on in parts.  A reduction takes 3 times as long with 8 MiB, 5 times with 1 MiB, which make
     # small parts, and the same with 400 MiB.
     kept_memory: int = 48 * MIB
-    # Bytes of the metrics of one block of a lazy cube, along dims that the user has not chunked:
-    # large against the start of a task (1 ms), small against the memory of a worker.
+    # Bytes of the metrics of one block of a lazy cube, along dims that the user has not chunked.
+    # Fewer make more tasks, each with its start; more of them take the memory of a worker.
     lazy_block_memory: int = 64 * MIB
-    # Bytes of a slab of a cube on disk, one chunk of each metric: large enough to be written at
-    # the rate of the disk, small enough that a run that is killed loses a second.
+    # Bytes of a slab of a cube on disk, one chunk of each metric.  Fewer make more files and lines
+    # of the journal; more of them take memory, and are lost when a run is killed.
     disk_slab_memory: int = 96 * MIB
 
 
