@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 # Compiled modules of a test run are kept, so that a second run is quick; never the user's own.
 os.environ.setdefault("PROPHET_XR_CACHE", os.path.join(tempfile.gettempdir(), "prophet_xr_tests"))
@@ -25,6 +26,11 @@ SIZES = {
     "dedup_exponent": [0.5, 0.932],
     "runtime": ["r", "s"],
 }
+
+
+# The first call of compiled code compiles it: how long a test takes says nothing of the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

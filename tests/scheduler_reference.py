@@ -18,7 +18,7 @@ class Sequence:
 
 @dataclass
 class Server:
-    service: object
+    tables: object
     requests: object
     priority: object = None
     now: float = 0.0
@@ -29,7 +29,7 @@ class Server:
     peak: float = 0.0
     running: list = field(default_factory=list)
     waiting: list = field(default_factory=list)
-    made: dict = field(default_factory=dict)
+    generated: dict = field(default_factory=dict)
     first: dict = field(default_factory=dict)
     finish: dict = field(default_factory=dict)
     batch_time: dict = field(default_factory=dict)
@@ -39,10 +39,10 @@ class Server:
 
     def grows(self, sequence, chunk):
         """Take the blocks for a chunk; False if there is no room."""
-        blocks = -(-(sequence.computed + chunk) // self.service.block)
-        need = int(self.service.held[blocks]) - sequence.held
+        blocks = -(-(sequence.computed + chunk) // self.tables.block_tokens)
+        need = int(self.tables.sequence_bytes[blocks]) - sequence.held
         sequences = len(self.running) + (sequence not in self.running)
-        if self.used + need > self.service.budget[sequences]:
+        if self.used + need > self.tables.kv_budget[sequences]:
             return False
         self.used += need
         sequence.held += need
@@ -61,7 +61,7 @@ class Server:
         """Chunks of those that run, and whether any was preempted."""
         chunks, preempted = {}, False
         for sequence in list(self.running):
-            left = self.service.max_tokens - sum(chunks.values())
+            left = self.tables.max_tokens - sum(chunks.values())
             chunk, victim = min(sequence.total - sequence.computed, left), None
             while sequence in self.running and not self.grows(sequence, chunk):
                 victim = self.preempt()
@@ -73,10 +73,10 @@ class Server:
 
     def admit(self, chunks):
         self.waiting.sort(key=self.order)
-        while self.waiting and len(self.running) < self.service.max_sequences:
+        while self.waiting and len(self.running) < self.tables.max_sequences:
             request = self.waiting[0]
-            total = int(self.requests.prompt[request]) + self.made.get(request, 0)
-            chunk = min(total, self.service.max_tokens - sum(chunks.values()))
+            total = int(self.requests.prompt[request]) + self.generated.get(request, 0)
+            chunk = min(total, self.tables.max_tokens - sum(chunks.values()))
             sequence = Sequence(request, total, total)
             if chunk == 0 or not self.grows(sequence, chunk):
                 return
@@ -91,7 +91,7 @@ class Server:
         pairs = sum(c * s.computed + c * (c + 1) // 2 for s, c in prompts.items())
         attended = pairs / carried if carried else 0.0
         more = carried - len(prompts)
-        return step_duration(self.service, np.zeros(8), len(chunks), context, more, attended)
+        return step_duration(self.tables, np.zeros(8), len(chunks), context, more, attended)
 
     def step(self):
         chunks, preempted = self.run()
@@ -99,8 +99,8 @@ class Server:
             self.admit(chunks)
         batch = len(self.running)
         assert batch == len(chunks) > 0
-        assert self.used == sum(s.held for s in self.running) <= self.service.budget[batch]
-        self.peak = max(self.peak, self.used / self.service.budget[batch])
+        assert self.used == sum(s.held for s in self.running) <= self.tables.kv_budget[batch]
+        self.peak = max(self.peak, self.used / self.tables.kv_budget[batch])
         duration = self.duration(chunks)
         self.batch_time[batch] = self.batch_time.get(batch, 0.0) + duration
         self.now += duration
@@ -113,15 +113,15 @@ class Server:
     def token(self, sequence):
         request = sequence.request
         sequence.total += 1
-        self.made[request] = self.made.get(request, 0) + 1
+        self.generated[request] = self.generated.get(request, 0) + 1
         self.first.setdefault(request, self.now)
-        if self.made[request] == self.requests.output[request]:
+        if self.generated[request] == self.requests.output[request]:
             self.finish[request] = self.now
             self.running.remove(sequence)
             self.used -= sequence.held
 
     def serve(self):
-        coming = [n for n in range(self.requests.arrival.size) if self.requests.cause[n] == 0]
+        coming = [n for n in range(self.requests.arrival.size) if self.requests.rejection[n] == 0]
         self.now = self.requests.arrival[0]
         while coming or self.waiting or self.running:
             while coming and self.requests.arrival[coming[0]] <= self.now:

@@ -1,8 +1,14 @@
-"""Loads: the requests that a server is asked, drawn from distributions, checked and sped up.
+"""Loads: the requests that a server is asked to serve, labelled, drawn or sped up.
 
-A load is a Dataset over ``request``: arrival [s], sorted from 0; prompt and output [token]; and,
-if a scheduler is to heed it, priority (the least goes first).  Prompts share no prefix: what a
-server could reuse of one for another is ignored.
+In come columns of numbers or distributions; out goes a load, a Dataset on ``request``: ``arrival``
+[s] from the first request, sorted; ``prompt`` and ``output`` [token]; and ``priority``, if the
+scheduler is to heed it (the least goes first).
+
+A load is drawn by the inverse of its distributions: gap, prompt and output of a request are each
+made from one uniform number, of a random stream of their own.  So the same seed gives the same
+requests at every rate, and changing one distribution leaves the other columns as they are.
+
+Prompts share no prefix: what a server could reuse of one for another is ignored.
 """
 
 import numpy as np
@@ -31,9 +37,28 @@ def load(
     priority: ArrayLike | None = None,
     **attrs: str | float,
 ) -> xr.Dataset:
-    """Label the columns of a load; ``attrs`` say where it comes from.
+    """Label the columns of a load, each a number by request.
 
-    Raises InputError as `checked` does.
+    Parameters
+    ----------
+    arrival
+        Time of arrival, sorted, from 0 [s].
+    prompt, output
+        Tokens of the prompt, and tokens to generate; whole numbers from 1 [token].
+    priority
+        A whole number; the least is served first.  First come, first served by default.
+    **attrs
+        Where the load comes from.
+
+    Returns
+    -------
+    xr.Dataset
+        The columns on ``request``, with units and titles.
+
+    Raises
+    ------
+    InputError
+        As `checked` does.
     """
     columns = {"arrival": arrival, "prompt": prompt, "output": output}
     if priority is not None:
@@ -90,7 +115,7 @@ def _refuse(name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> No
 
 
 def rate(load: xr.Dataset) -> float:
-    """Requests per second between the first and the last.
+    """Requests per second between the first arrival and the last [1/s].
 
     Raises InputError if all arrive at once.
     """
@@ -123,14 +148,24 @@ def synthetic(
 
     Parameters
     ----------
-    count, rate
-        Requests, and how many arrive per second in the mean.
+    count
+        Number of requests.
+    rate
+        Requests that arrive per second in the mean [1/s].
     prompt, output
-        Tokens: a number for all, or one of `distributions`.
+        Lengths [token]: a number for all, or one of `distributions`.
     gaps
-        Quantiles of the time between requests, of mean 1; Poisson by default.
+        Distribution of the time between requests, of mean 1; exponential by default, which makes
+        the arrivals a Poisson process.
     seed
         Same seed, same load; another rate only stretches its time.
+    **attrs
+        Where the load comes from.
+
+    Returns
+    -------
+    xr.Dataset
+        As `load` does.
 
     Raises
     ------
@@ -142,12 +177,14 @@ def synthetic(
     seed = whole("seed", seed, 0, 2**63 - 1, "a whole number from 0")
     streams = [np.random.default_rng([seed, n]).random(count) for n in range(3)]
     between = (gaps or gamma(1.0))(streams[0])[:-1] / rate
-    lengths = [_tokens(q, u) for q, u in zip((prompt, output), streams[1:], strict=True)]
-    made = {"source": "drawn", **attrs, "rate": float(rate), "seed": seed}
-    return load(np.r_[0.0, np.cumsum(between)], *lengths, **made)
+    pairs = zip((prompt, output), streams[1:], strict=True)
+    lengths = [_tokens(quantile, shares) for quantile, shares in pairs]
+    origin = {"source": "drawn", **attrs, "rate": float(rate), "seed": seed}
+    return load(np.r_[0.0, np.cumsum(between)], *lengths, **origin)
 
 
 def _tokens(quantile: int | Quantile, shares: np.ndarray) -> np.ndarray:
+    """Lengths drawn at these shares, rounded to whole tokens, at least 1."""
     if not callable(quantile):
         number("length", quantile, 1, LARGEST, f"1 to {LARGEST:,} tokens")
         quantile = fixed(quantile)

@@ -1,4 +1,8 @@
-"""Every number of a run, one line each: its dims beside those of inputs and load, unit, title."""
+"""Every number that a simulation gives: one line each, with dims, unit and title.
+
+`simulate` labels its result from this table, so that no number is without unit and title.  The dims
+are those that a number has in addition to the dims of inputs and load.
+"""
 
 QUANTILE, CAUSE, TIME = ("quantile",), ("cause",), ("time_bin",)
 

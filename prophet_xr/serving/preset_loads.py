@@ -1,4 +1,13 @@
-"""Loads like published ones, from ``data/loads.toml``: every number with its source and status."""
+"""Loads like published ones.
+
+In comes the name of a row of ``data/loads.toml``; out goes a load drawn from it.  A row holds the
+rate, and the distributions of the gaps between requests and of the lengths of prompt and output,
+every number with its source and status (measured, published or assumed).
+
+The traces themselves are not part of the package.  Their quantiles are, or, where only moments are
+published, a lognormal or gamma distribution with these moments, so that a drawn load has the
+statistics that its source states.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +24,11 @@ from prophet_xr.serving.loads import synthetic
 
 
 class Preset(NamedTuple):
-    """A row of ``data/loads.toml``: rate [1/s], quantiles, and what its source says of itself."""
+    """A row of ``data/loads.toml``.
+
+    ``rate`` [1/s]; the distributions of ``gaps`` (of mean 1), ``prompt`` and ``output`` [token];
+    and ``published``, the statistics that its source states of the trace.
+    """
 
     title: str
     source: str
@@ -40,20 +53,27 @@ def preset(
     ----------
     name
         A row of ``data/loads.toml``.
-    count, rate, seed
-        As in `loads.synthetic`; the row's own rate by default.
+    count, seed
+        As in `loads.synthetic`.
+    rate
+        Requests per second in the mean [1/s]; that of the row by default.
     cv
-        Gamma gaps of this coefficient of variation in place of the row's own.
+        Coefficient of variation of gamma-distributed gaps, in place of the gaps of the row.
+
+    Returns
+    -------
+    xr.Dataset
+        ``arrival`` [s], ``prompt`` and ``output`` [token] on ``request``; ``source`` in its attrs.
 
     Raises
     ------
     InputError
         For an unknown name, and as `loads.synthetic` does.
     """
-    known = presets()
-    if name not in known:
-        raise InputError(f"preset {name!r} is unknown; {nearest(name, known)}")
-    row = known[name]
+    rows = presets()
+    if name not in rows:
+        raise InputError(f"preset {name!r} is unknown; {nearest(name, rows)}")
+    row = rows[name]
     return synthetic(
         count,
         row.rate if rate is None else rate,
@@ -67,7 +87,10 @@ def preset(
 
 @cache
 def presets() -> Mapping[str, Preset]:
-    """Read ``data/loads.toml``; SpecError if it is missing or broken."""
+    """Read ``data/loads.toml``, by name of the row.
+
+    Raises SpecError if the file is missing or broken.
+    """
     file = specs.path().with_name("loads.toml")
     try:
         rows = tomllib.loads(file.read_text(encoding="ascii"))
@@ -77,26 +100,30 @@ def presets() -> Mapping[str, Preset]:
 
 
 def _preset(row: Mapping) -> Preset:
-    prompt, output = (_quantile(row[name]) for name in ("prompt", "output"))
-    rate = float(row["rate"]["value"])
     return Preset(
-        row["title"], row["source"], rate, _unit(row["gaps"]), prompt, output, row["published"]
+        title=row["title"],
+        source=row["source"],
+        rate=float(row["rate"]["value"]),
+        gaps=_gaps_of_mean_1(row["gaps"]),
+        prompt=_distribution(row["prompt"]),
+        output=_distribution(row["output"]),
+        published=row["published"],
     )
 
 
-def _quantile(row: Mapping) -> Quantile:
-    """The distribution whose numbers a row holds."""
-    if "levels" in row:
-        return quantiles(row["levels"], row["values"])
-    if "median" in row:
-        return lognormal(row["median"], row["spread"])
-    return gamma(row["cv"])
+def _distribution(numbers: Mapping) -> Quantile:
+    """The distribution that has these numbers: levels and values, median and spread, or cv."""
+    if "levels" in numbers:
+        return quantiles(numbers["levels"], numbers["values"])
+    if "median" in numbers:
+        return lognormal(numbers["median"], numbers["spread"])
+    return gamma(numbers["cv"])
 
 
-def _unit(row: Mapping) -> Quantile:
-    """Gaps of mean 1."""
-    quantile = _quantile(row)
-    if "levels" not in row:
-        return quantile
-    scale = distributions.mean(row["levels"], row["values"])
-    return lambda shares: quantile(shares) / scale
+def _gaps_of_mean_1(numbers: Mapping) -> Quantile:
+    """The distribution of gaps; published ones are in seconds, and are divided by their mean."""
+    gaps = _distribution(numbers)
+    if "levels" not in numbers:
+        return gaps
+    mean = distributions.mean(numbers["levels"], numbers["values"])
+    return lambda shares: gaps(shares) / mean

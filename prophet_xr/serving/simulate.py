@@ -1,4 +1,13 @@
-"""Inputs x load -> a labelled Dataset: what a server of every configuration does under a load."""
+"""What every server does under a load: latencies, rates, batches and memory over time.
+
+In come inputs and a load; out goes a Dataset on the dims of both.  A server is one configuration of
+the inputs: one model on one GPU under one policy and plan.
+
+The cube is swept once for all servers (`server_tables`), then each serves each load on its own, by
+threads (`scheduler`).  A step needs neither labels nor units: they are put on the outcomes at the
+end, from one table (`outputs`).  What the cube says at a batch is weighted afterwards with the time
+that the server spent at it, which takes no simulation of its own (`expected`).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +27,21 @@ from prophet_xr.serving.expected import BATCH, at_batch, expected
 from prophet_xr.serving.loads import checked
 from prophet_xr.serving.outputs import OUTPUTS
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.server_tables import TABLES, Service, Services, services
-from prophet_xr.serving.state import CAUSES, FINISH, FIRST, Requests, Work, admitted, requests_of
+from prophet_xr.serving.server_tables import (
+    BATCH_METRICS,
+    ServerCubes,
+    ServerTables,
+    server_cubes,
+)
+from prophet_xr.serving.state import (
+    FIRST_TOKEN,
+    LAST_TOKEN,
+    REJECTIONS,
+    Requests,
+    SchedulerArrays,
+    ordered_requests,
+    rejections,
+)
 
 REQUEST = "request"
 
@@ -33,15 +55,15 @@ def simulate(
     quantiles: Sequence[float] = (0.5, 0.9, 0.99),
     time_bins: int = 512,
 ) -> xr.Dataset:
-    """Serve a load by continuous batching, as vLLM V1 schedules.
+    """Serve a load by continuous batching with chunked prefill, as vLLM V1 schedules.
 
     Parameters
     ----------
     inputs
         What `inputs` returns, with a serving runtime (``runtime="vllm"``).  ``batch`` is what the
-        simulation finds, and is ignored; ``context`` is the longest sequence that is let in (the
-        engine's maximum model length; the native context by default).  Every other dim, such as
-        model, gpu, plan, policy or a draw, is a dim of the result.
+        simulation finds, and is ignored; ``context`` is the longest sequence that is admitted (the
+        engine's maximum model length; the native context by default) [token].  Every other dim,
+        such as model, gpu, plan, policy or a draw, is a dim of the result.
     load
         ``arrival`` [s], ``prompt`` and ``output`` [token] on ``request``; with ``priority`` the
         least goes first, otherwise the first come.  Other dims (scale, rate, seed) are dims of the
@@ -49,7 +71,7 @@ def simulate(
     ttft, tpot
         Objective: time to the first token, and per output token after it [s].
     quantiles
-        Of the times of requests.
+        Shares of requests, from 0 to 1; the times of requests are given at each.
     time_bins
         Length of the series over time, an even number.
 
@@ -63,9 +85,10 @@ def simulate(
         ``output_tokens``, ``recomputed_tokens`` (D).
         Rates: ``duration`` [s] from the first arrival to the last token, ``offered_rate``,
         ``request_rate``, ``throughput`` [1/s] output tokens (D).
-        Times: ``ttft``, ``tpot``, ``e2e`` [s] (D, quantile) and their ``_mean`` (D), of finished
-        requests, ``wait_mean`` [s] (D) from arrival to the first step; ``attainment`` [1] (D), the
-        share of all requests that meet both objectives.
+        Times: ``ttft`` to the first token, ``tpot`` per output token after it, ``e2e`` from arrival
+        to the last token [s] (D, quantile) and their ``_mean`` (D), of finished requests,
+        ``wait_mean`` [s] (D) from arrival to the first step; ``attainment`` [1] (D), the share of
+        all requests that meet both objectives.
         Queue: ``queue_mean``, ``queue_max`` waiting, ``in_system_mean`` (D).
         Batch: ``batch_share`` [1] (D, batch), the share of time in which a step has ``batch``
         sequences, 0 where the server idles; ``batch_mean`` (D) over busy time.
@@ -85,18 +108,18 @@ def simulate(
 
     Notes
     -----
-    Configurations and loads are shared out to threads; the kernel does not hold the interpreter.
-    A simulation is a function of its arguments alone, so that processes or dask may share them too.
-    Memory grows with the requests (some 100 B each per thread), not with steps or tokens.
+    Servers and loads are divided among threads, which run at the same time; a simulation depends on
+    its arguments alone, so they may be divided among processes or by dask, too.  Memory grows with
+    the requests (some 100 B each per thread), not with steps or tokens.
 
-    Every sequence that runs counts as one of the batch, of which a policy keeps the experts.  What
+    Every running sequence counts as one of the batch, of which a policy keeps the experts.  What
     the other tokens of its prompt touch passes over the host link within the step: it takes time
     and no memory (``step_experts``).  Prefixes that prompts share are computed anew.
 
-    The data ranks of a plan count as one server: their KV pools, sequences and tokens of a step
-    add up, and a prompt is shared out evenly among them, as it is among the stages of a pipeline.
-    That holds of many requests; of a single long prompt the time to the first token is up to the
-    data degree x the stages too short.
+    The data ranks of a plan count as one server: their KV caches, sequences and tokens of a step
+    add up, and a prompt is divided evenly among them, as it is among the stages of a pipeline.
+    That is right for many requests; the time to the first token of a single long prompt is too
+    short by a factor of up to data degree x stages.
     """
     shares = objectives(ttft, tpot, quantiles)
     even = "an even number, at least 2"
@@ -104,59 +127,71 @@ def simulate(
     if bins % 2:
         raise InputError(f"time_bins={time_bins!r}; expected {even}")
 
-    def outcome(service: Service, requests: Requests) -> dict[str, Any]:
-        return _outcome(service, requests, ttft, tpot, shares, bins)
+    def outcome(tables: ServerTables, requests: Requests) -> dict[str, Any]:
+        return _outcome(tables, requests, (ttft, tpot), shares, bins)
 
-    served, found = each(inputs, load, outcome)
-    slots = max(row["batch_share"].size for row in found)
-    for row in found:
-        row["batch_share"] = np.pad(row["batch_share"], (0, slots - row["batch_share"].size))
-    result = gathered(served, load, found, OUTPUTS).assign_coords(
-        quantile=("quantile", shares), cause=("cause", list(CAUSES[1:])), batch=np.arange(slots)
-    )
-    return _with_tables(result, served.tables[list(TABLES)]).assign_attrs(provenance())
+    cubes, outcomes = serve_each(inputs, load, outcome)
+    batches = max(values["batch_share"].size for values in outcomes)
+    for values in outcomes:
+        missing = batches - values["batch_share"].size
+        values["batch_share"] = np.pad(values["batch_share"], (0, missing))
+    coords = {"quantile": shares, "cause": list(REJECTIONS[1:]), BATCH: np.arange(batches)}
+    result = labelled(cubes, load, outcomes, OUTPUTS).assign_coords(coords)
+    return _with_batch_metrics(result, cubes.by_batch).assign_attrs(provenance())
 
 
-def each(
-    inputs: xr.Dataset, load: xr.Dataset, outcome: Callable[[Service, Requests], dict[str, Any]]
-) -> tuple[Services, list[dict[str, Any]]]:
-    """What becomes of every configuration under every load, in order, by threads."""
-    every = [_requests(one) for one in _loads(load)]
-    if not every:
+def serve_each(
+    inputs: xr.Dataset,
+    load: xr.Dataset,
+    outcome: Callable[[ServerTables, Requests], dict[str, Any]],
+) -> tuple[ServerCubes, list[dict[str, Any]]]:
+    """Find the outcome of every server under every load, by threads.
+
+    Returns the cubes of the servers, and the outcomes by server, then by load.
+    """
+    all_requests = [_requests(one) for one in _loads(load)]
+    if not all_requests:
         raise InputError(f"load has no point along {_dims(load)}; expected at least one")
-    served = services(inputs, max(int((one.prompt + one.output).max()) for one in every))
-    both = [d for d in _dims(load) if d in served.sizes]
-    if both:
-        raise InputError(f"load varies along {both[0]!r}, as the inputs do; expected other dims")
+    longest = max(int((one.prompt + one.output).max()) for one in all_requests)
+    cubes = server_cubes(inputs, longest)
+    shared_dims = [d for d in _dims(load) if d in cubes.sizes]
+    if shared_dims:
+        raise InputError(
+            f"load varies along {shared_dims[0]!r}, as the inputs do; expected other dims"
+        )
 
-    def job(pair: tuple[tuple[int, ...], Requests]) -> dict[str, Any]:
-        cell, requests = pair
-        service = served.at(cell)
-        cause = admitted(service, requests.prompt, requests.output)
-        return outcome(service, requests._replace(cause=cause))
+    def serve_one(pair: tuple[tuple[int, ...], Requests]) -> dict[str, Any]:
+        position, requests = pair
+        tables = cubes.at(position)
+        codes = rejections(tables, requests.prompt, requests.output)
+        return outcome(tables, requests._replace(rejection=codes))
 
+    pairs = [(position, one) for position in cubes.positions() for one in all_requests]
     with ThreadPoolExecutor(cores()) as pool:
-        return served, list(pool.map(job, [(c, one) for c in served.cells() for one in every]))
+        return cubes, list(pool.map(serve_one, pairs))
 
 
-def gathered(
-    served: Services, load: xr.Dataset, found: list[dict[str, Any]], outputs: dict[str, tuple]
+def labelled(
+    cubes: ServerCubes,
+    load: xr.Dataset,
+    outcomes: list[dict[str, Any]],
+    outputs: dict[str, tuple[tuple[str, ...], str, str]],
 ) -> xr.Dataset:
     """Outcomes as labelled arrays: the dims of the inputs, of the load, and of each output."""
-    outer = {**served.sizes, **{d: load.sizes[d] for d in _dims(load)}}
+    outer_sizes = {**cubes.sizes, **{d: load.sizes[d] for d in _dims(load)}}
     result = xr.Dataset()
     for name, (dims, units, title) in outputs.items():
-        values = np.array([row[name] for row in found])
-        shaped = values.reshape((*outer.values(), *values.shape[1:]))
-        attrs = {"units": units, "long_name": title}
-        result[name] = ((*outer, *dims), shaped, attrs)
-    for source in (served.tables, load):
-        kept = [n for n in source.coords if n in outer or n in (*LABELLED, "model_name")]
-        result = result.assign_coords({n: source[n].variable for n in kept if n != REQUEST})
+        values = np.array([row[name] for row in outcomes])
+        shaped = values.reshape((*outer_sizes.values(), *values.shape[1:]))
+        result[name] = ((*outer_sizes, *dims), shaped, {"units": units, "long_name": title})
+    for source in (cubes.by_batch, load):
+        names = [n for n in source.coords if n in outer_sizes or n in (*LABELLED, "model_name")]
+        result = result.assign_coords({n: source[n].variable for n in names if n != REQUEST})
     return result
 
 
 def _dims(load: xr.Dataset) -> list[str]:
+    """Dims along which there is a load at each point."""
     return [str(d) for d in load.dims if d != REQUEST]
 
 
@@ -170,8 +205,9 @@ def _loads(load: xr.Dataset) -> Iterator[xr.Dataset]:
 
 
 def _requests(load: xr.Dataset) -> Requests:
-    order = load.priority.values if "priority" in load else None
-    return requests_of(load.arrival.values, load.prompt.values, load.output.values, order)
+    """A checked load as the scheduler takes it."""
+    priority = load.priority.values if "priority" in load else None
+    return ordered_requests(load.arrival.values, load.prompt.values, load.output.values, priority)
 
 
 def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarray:
@@ -182,100 +218,110 @@ def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarr
     return checks.shares("quantiles", np.atleast_1d(np.asarray(quantiles, object)))
 
 
-def latencies(requests: Requests, work: Work) -> dict[str, np.ndarray]:
-    """Times of requests [s], NaN of those turned away; ``tpot`` NaN also of one token alone."""
-    more = np.where(requests.output > 1, requests.output - 1, np.nan)
+def latencies(requests: Requests, arrays: SchedulerArrays) -> dict[str, np.ndarray]:
+    """Times of requests [s]: ``ttft``, ``tpot`` and ``e2e``.
+
+    NaN of those that were rejected; ``tpot`` is NaN also of those with one output token.
+    """
+    first, last = arrays.token_times[FIRST_TOKEN], arrays.token_times[LAST_TOKEN]
+    later_tokens = np.where(requests.output > 1, requests.output - 1, np.nan)
     return {
-        "ttft": work.times[FIRST] - requests.arrival,
-        "tpot": (work.times[FINISH] - work.times[FIRST]) / more,
-        "e2e": work.times[FINISH] - requests.arrival,
+        "ttft": first - requests.arrival,
+        "tpot": (last - first) / later_tokens,
+        "e2e": last - requests.arrival,
     }
 
 
-def met(times: dict[str, np.ndarray], ttft: float, tpot: float) -> np.ndarray:
-    """Whether each request met the objectives; one that was turned away did not."""
+def meets(times: dict[str, np.ndarray], ttft: float, tpot: float) -> np.ndarray:
+    """Whether each request meets the objectives [s]; one that was rejected does not."""
     return (times["ttft"] <= ttft) & ~(times["tpot"] > tpot)
 
 
 def _outcome(
-    service: Service,
+    tables: ServerTables,
     requests: Requests,
-    ttft: float,
-    tpot: float,
+    objective: tuple[float, float],
     quantiles: np.ndarray,
     bins: int,
 ) -> dict[str, Any]:
-    """Everything in `OUTPUTS` of one run."""
-    state, work = serve(service, requests, bins)
-    times = latencies(requests, work)
-    done = requests.cause == 0
-    row: dict[str, Any] = {
-        "requests": done.size,
+    """Values of `OUTPUTS` of one server under one load."""
+    state, arrays = serve(tables, requests, bins)
+    times = latencies(requests, arrays)
+    admitted = requests.rejection == 0
+    values: dict[str, Any] = {
+        "requests": admitted.size,
         "finished": state.finished,
-        "rejected": np.bincount(requests.cause, minlength=len(CAUSES))[1:],
+        "rejected": np.bincount(requests.rejection, minlength=len(REJECTIONS))[1:],
         "preemptions": state.preemptions,
         "iterations": state.step,
-        "prompt_tokens": requests.prompt[done].sum(),
+        "prompt_tokens": requests.prompt[admitted].sum(),
         "output_tokens": state.generated,
         "recomputed_tokens": state.recomputed,
-        "attainment": met(times, ttft, tpot).mean(),
-        "queue_max": state.queue_max,
-        "kv_peak": state.peak,
+        "attainment": meets(times, *objective).mean(),
+        "queue_max": state.waiting_max,
+        "kv_peak": state.kv_peak,
     }
+    values |= _time_statistics(times, quantiles) | _time_means(state, requests, arrays)
+    return values | _series(arrays.series, state.bin_width)
+
+
+def _time_statistics(times: dict[str, np.ndarray], quantiles: np.ndarray) -> dict[str, Any]:
+    """Quantiles and means of the times of finished requests [s]; NaN where none finished."""
+    statistics: dict[str, Any] = {}
     for name, values in times.items():
-        some = values[np.isfinite(values)]
-        row[name] = np.quantile(some, quantiles) if some.size else np.full(quantiles.size, np.nan)
-        row[f"{name}_mean"] = some.mean() if some.size else np.nan
-    return row | _rates(state, requests, work) | _series(work.series, state.width)
+        finite = values[np.isfinite(values)]
+        nothing = np.full(quantiles.size, np.nan)
+        statistics[name] = np.quantile(finite, quantiles) if finite.size else nothing
+        statistics[f"{name}_mean"] = finite.mean() if finite.size else np.nan
+    return statistics
 
 
-def _rates(state: Any, requests: Requests, work: Work) -> dict[str, Any]:
-    """Means over time."""
-    duration, span = state.ended - state.began, np.ptp(requests.arrival)
-    batch = np.arange(work.batch_time.size)
-    busy = work.batch_time[1:].sum()
+def _time_means(state: Any, requests: Requests, arrays: SchedulerArrays) -> dict[str, Any]:
+    """Rates, and means over time."""
+    duration, span = state.last_finish - state.first_arrival, np.ptp(requests.arrival)
+    batch_integral = arrays.batch_time @ np.arange(arrays.batch_time.size)
+    busy_time = arrays.batch_time[1:].sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "duration": duration,
             "offered_rate": (requests.arrival.size - 1) / span if span > 0 else np.nan,
             "request_rate": np.divide(state.finished, duration),
             "throughput": np.divide(state.generated, duration),
-            "wait_mean": np.divide(state.waited, state.finished),
-            "queue_mean": np.divide(state.queued, duration),
-            "in_system_mean": np.divide(state.queued + work.batch_time @ batch, duration),
-            "batch_share": np.nan_to_num(work.batch_time / work.batch_time.sum()),
-            "batch_mean": np.divide(work.batch_time @ batch, busy),
+            "wait_mean": np.divide(state.first_wait_sum, state.finished),
+            "queue_mean": np.divide(state.waiting_integral, duration),
+            "in_system_mean": np.divide(state.waiting_integral + batch_integral, duration),
+            "batch_share": np.nan_to_num(arrays.batch_time / arrays.batch_time.sum()),
+            "batch_mean": np.divide(batch_integral, busy_time),
         }
 
 
-def _series(series: np.ndarray, width: float) -> dict[str, np.ndarray]:
-    """Means over the bins of time."""
+def _series(series: np.ndarray, bin_width: float) -> dict[str, np.ndarray]:
+    """Means over the bins of time, and the middle of each bin [s]; NaN after the end."""
+    seconds = series[:, time_series.TIME]
     with np.errstate(invalid="ignore"):
-        means = series[:, 1:].T / np.where(
-            series[:, time_series.TIME] > 0, series[:, time_series.TIME], 0.0
-        )
-    middle = (np.arange(series.shape[0]) + 0.5) * width
+        means = series[:, 1:].T / np.where(seconds > 0, seconds, 0.0)
+    middle = (np.arange(series.shape[0]) + 0.5) * bin_width
     names = ("batch", "queue", "kv_used", "kv_budget", "expert_memory")
-    rows = {f"{n}_series": row for n, row in zip(names, means, strict=True)}
-    return rows | {"time": np.where(series[:, time_series.TIME] > 0, middle, np.nan)}
+    by_name = {f"{name}_series": row for name, row in zip(names, means, strict=True)}
+    return by_name | {"time": np.where(seconds > 0, middle, np.nan)}
 
 
-def _with_tables(result: xr.Dataset, tables: xr.Dataset) -> xr.Dataset:
-    """Add the cube by batch, its mean under the load, and its value at the mean batch."""
-    plain = tables.reset_coords(drop=True)
-    busy = result.batch_share.reset_coords(drop=True)
+def _with_batch_metrics(result: xr.Dataset, by_batch: xr.Dataset) -> xr.Dataset:
+    """Add `BATCH_METRICS` by batch, their mean under the load, and at the mean batch."""
+    cube = by_batch[list(BATCH_METRICS)].reset_coords(drop=True)
+    share = result.batch_share.reset_coords(drop=True)
+    mean = result.batch_mean.reset_coords(drop=True)
     views = {
-        "": (plain.reindex({BATCH: result[BATCH]}), "{}"),
-        "expected_": (expected(plain, busy), "{}, mean over busy time"),
-        "static_": (
-            at_batch(plain, result.batch_mean.reset_coords(drop=True)),
-            "{}, at the mean batch",
-        ),
+        "": (cube.reindex({BATCH: result[BATCH]}), ""),
+        "expected_": (expected(cube, share), ", mean over busy time"),
+        "static_": (at_batch(cube, mean), ", at the mean batch"),
     }
-    for prefix, (view, words) in views.items():
-        for name in TABLES:
+    for prefix, (view, title_end) in views.items():
+        for name in BATCH_METRICS:
             attrs = QUANTITIES[name].attrs
-            title = {"long_name": words.format(attrs["long_name"])}
             result[prefix + name] = view[name].variable.copy()
-            result[prefix + name].attrs = {"units": attrs["units"], **title}
+            result[prefix + name].attrs = {
+                "units": attrs["units"],
+                "long_name": f"{attrs['long_name']}{title_end}",
+            }
     return result

@@ -1,6 +1,6 @@
 """Continuous batching: steps per second, a million requests, and a trace over a grid.
 
-``python benchmarks/batching.py [TRACE]``; without a file, a load like the published trace.
+``python benchmarks/serving.py [TRACE]``; without a file, a load like the published trace.
 """
 
 import re
@@ -13,8 +13,8 @@ import numpy as np
 import prophet_xr as px
 from prophet_xr import serving
 from prophet_xr.serving.scheduler import serve
-from prophet_xr.serving.server_tables import services
-from prophet_xr.serving.state import admitted, requests_of
+from prophet_xr.serving.server_tables import server_cubes
+from prophet_xr.serving.state import ordered_requests, rejections
 
 MODELS = ["olmoe-1b-7b", "qwen3-30b-a3b", "gpt-oss-20b"]
 
@@ -26,17 +26,17 @@ def peak() -> str:
 def steps(model: str, count: int, output: int) -> None:
     """One core, a thousand sequences in flight all the time."""
     data = px.inputs(model=model, gpu="H200", policy="prophet", runtime="vllm", max_sequences=1000)
-    service = services(data, 4096).at(())
+    tables = server_cubes(data, 4096).at(())
     random = np.random.default_rng(0)
     prompt = random.integers(1, 200, count)
-    drawn = random.integers(output // 2, output * 3 // 2, count)
-    requests = requests_of(np.zeros(count), prompt, drawn)
-    requests = requests._replace(cause=admitted(service, prompt, drawn))
-    serve(service, requests)
+    outputs = random.integers(output // 2, output * 3 // 2, count)
+    requests = ordered_requests(np.zeros(count), prompt, outputs)
+    requests = requests._replace(rejection=rejections(tables, prompt, outputs))
+    serve(tables, requests)
     start = time.perf_counter()
-    state, work = serve(service, requests)
+    state, arrays = serve(tables, requests)
     seconds = time.perf_counter() - start
-    batch = work.batch_time @ np.arange(work.batch_time.size) / work.batch_time.sum()
+    batch = arrays.batch_time @ np.arange(arrays.batch_time.size) / arrays.batch_time.sum()
     print(
         f"{model}: {count:.0e} requests of {output} tokens: {state.step:.2e} steps of "
         f"{batch:.0f} sequences in {seconds:.2f} s, {state.step / seconds:.2e} steps/s, "
