@@ -3,6 +3,8 @@
 Everything is checked once, where it comes in.  A validator returns what it has checked.
 """
 
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -14,15 +16,63 @@ import numpy as np
 import psutil
 import xarray as xr
 
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity
 
+FACTOR = re.compile(r"([*·/]?)\s*(1(?!\d)|[A-Za-zµ%_]+)(?:\s*(?:\*\*|\^)?([+-]?\d+))?\s*")
+SYNONYMS = {"dimensionless": "1", "byte": "B", "bytes": "B", "second": "s", "seconds": "s"}
+SYNONYMS |= {f"{word}s": word for word in ("token", "expert", "element", "parameter")}
 FINITE = float(np.finfo(np.float64).max)
 FEW = 4096  # numbers; more are not worth a copy
 CONTINUOUS = "continuous"  # attribute of a count that is meant to lie between whole numbers
 ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
 
 # --- Arguments -------------------------------------------------------------------------------
+
+
+def dataset(what: str, value: object, expected: str = "what px.inputs gives") -> xr.Dataset:
+    """Return a Dataset."""
+    if not isinstance(value, xr.Dataset):
+        raise InputError(f"{what} is a {type(value).__name__}; expected {expected}")
+    return value
+
+
+def path(value: object) -> Path:
+    """Return a path, with the user's home in place of ``~``."""
+    if not isinstance(value, str | Path):
+        raise InputError(f"path={shown(value)}; expected text or a Path")
+    return Path(value).expanduser()
+
+
+def text(what: str, value: object) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{what}={shown(value)}; expected text")
+    return value
+
+
+def texts(what: str, values: object) -> list[str]:
+    """Return one text or several as a list."""
+    if isinstance(values, str):
+        return [values]
+    found = values.values.tolist() if isinstance(values, xr.DataArray) else values
+    if isinstance(found, bytes) or not isinstance(found, Iterable):
+        raise InputError(f"{what}={shown(values)}; expected text or a list of it")
+    return [text(what, value) for value in found]
+
+
+def yes_or_no(what: str, value: object) -> bool:
+    """Return a flag."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what}={shown(value)}; expected True or False")
+    return bool(value)
+
+
+def choice(what: str, value: object, known: Iterable[str]) -> str:
+    """Return one of the texts that are known."""
+    if text(what, value) not in (options := list(known)):
+        raise InputError(f"{what}={shown(value)} is unknown; {nearest(value, options)}")
+    return str(value)
 
 
 def number(
@@ -39,7 +89,7 @@ def number(
     if abs(got) <= FINITE and (low < got < high or (ends and got in (low, high))):
         return got
     span = f"from {low:g} to {high:g}" if ends else f"between {low:g} and {high:g}"
-    raise InputError(f"{name}={value!r}; expected {expected or f'a number {span}'}")
+    raise InputError(f"{name}={shown(value)}; expected {expected or f'a number {span}'}")
 
 
 def _real(value: object) -> float:
@@ -59,7 +109,7 @@ def whole(name: str, value: object, least: int, most: float = np.inf, expected: 
     """Return a whole number, at least so large."""
     words = expected or f"a whole number, at least {least}"
     if number(name, value, least, most, words) % 1:
-        raise InputError(f"{name}={value!r}; expected {words}")
+        raise InputError(f"{name}={shown(value)}; expected {words}")
     return int(value)  # pyright: ignore[reportArgumentType]
 
 
@@ -68,24 +118,26 @@ def numbers(name: str, values: object) -> list[float]:
     found = [_real(v) for v in values] if isinstance(values, Iterable) else [np.nan]
     if not np.isfinite(found).all():
         got = values.values.tolist() if isinstance(values, xr.DataArray) else values
-        raise InputError(f"{name}={got!r}; expected a list of finite numbers")
+        raise InputError(f"{name}={shown(got)}; expected a list of finite numbers")
     return found
 
 
 def mapping(name: str, values: object) -> dict[Any, Any]:
     """Return a mapping as a dict."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{name}={values!r}; expected a mapping, such as a dict")
+        raise InputError(f"{name}={shown(values)}; expected a mapping, such as a dict")
     return dict(values)
 
 
 def numeric(what: str, data: xr.Dataset, name: object) -> None:
     """Raise InputError for a name that is no numeric input of the data."""
+    variables = dataset("the inputs", data).variables
     known = [
-        n for n, q in QUANTITIES.items() if n in data.variables and not (q.formula or n in LABELLED)
+        n for n, q in QUANTITIES.items() if n in variables and not (q.formula or n in LABELLED)
     ]
-    if name not in known:
-        raise InputError(f"{what} {name!r}, which is no numeric input; {nearest(name, known)}")
+    if not isinstance(name, str) or name not in known:
+        words = nearest(name, known, "`px.inputs()`")
+        raise InputError(f"{what} {shown(name)}, which is no numeric input; {words}")
 
 
 def array(values: object, what: str) -> xr.DataArray:
@@ -115,7 +167,7 @@ def shares(name: str, values: object) -> np.ndarray:
     """Return a list of numbers from 0 to 1."""
     found = np.array(numbers(name, values))
     if not found.size or not ((found >= 0) & (found <= 1)).all():
-        raise InputError(f"{name}={values!r}; expected a list of shares from 0 to 1")
+        raise InputError(f"{name}={shown(values)}; expected a list of shares from 0 to 1")
     return found
 
 
@@ -130,6 +182,24 @@ def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
         if value in seen:
             raise InputError(f"{name} holds {value!r} twice; expected unique values")
         seen.add(value)
+
+
+def units(q: Quantity, given: object) -> None:
+    """Raise InputError for units that do not mean those of a quantity, however they are written."""
+    if (powers := _powers(str(given))) is None or powers != _powers(q.units):
+        raise InputError(f"{q.name} is in {shown(given)}; expected {q.units!r} ({q.long_name})")
+
+
+def _powers(units: str) -> dict[str, int] | None:
+    """Units and their powers in a product or quotient, such as ``B / s``; None for other text."""
+    rest, powers = units.strip(), Counter()
+    while rest:
+        if not (factor := FACTOR.match(rest)):
+            return None
+        sign, unit, power = factor.groups()
+        powers[SYNONYMS.get(unit, unit)] += int(power or 1) * (-1 if sign == "/" else 1)
+        rest = rest[factor.end() :]
+    return {unit: power for unit, power in powers.items() if power and unit != "1"}
 
 
 def enough_memory(size: int) -> None:
@@ -157,7 +227,7 @@ def _free_memory() -> int:
 
 def check(data: xr.Dataset, names: Sequence[str]) -> None:
     """Raise InputError for the first input among ``names`` that is missing or out of bounds."""
-    variables = data.variables
+    variables = dataset("the inputs", data).variables
     arrays: list[np.ndarray] = []
     for name in names:
         if name not in variables:

@@ -109,7 +109,7 @@ def cli() -> None:
     """What Mixture-of-Experts language models cost in GPU memory and time."""
 
 
-@cli.command()
+@cli.command("sweep")
 @STUDY
 @axes(*LABELS, *NUMBERS)
 @click.option(
@@ -128,7 +128,7 @@ def sweep(
     click.echo(f"wrote {out / 'cube.nc'}")
 
 
-@cli.command()
+@cli.command("fit")
 @click.argument("name", metavar="[MODEL]", required=False)
 @STUDY
 @axes(*LABELS, *NUMBERS)
@@ -212,7 +212,7 @@ for _study in STUDIES.values():
     cli.add_command(_command(_study))
 
 
-@cli.command()
+@cli.command("claims")
 @OUT
 def claims(out: Path) -> None:
     """Judge every published claim; write OUT/claims.csv and OUT/claims.md."""
@@ -249,7 +249,7 @@ def show(name: str) -> None:
     click.echo(catalogue_text.row(name))
 
 
-@specs.command()
+@specs.command("add")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the model; its slug is the label.")
 @click.option("--like", help="Family to read it as, if its model_type is not known.")
@@ -264,7 +264,7 @@ def add(config: Path, name: str | None, like: str | None, replace: bool) -> None
     click.echo(f"kept as model {row.model.item()!r} in {lookup.folder()}")
 
 
-@specs.command()
+@specs.command("build")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("data"))
 def build(data: Path) -> None:
     """Build DATA/specs.nc from DATA/*.toml."""

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+BRIEF = 80  # characters of a value in a message
+CLOSE, FEW = 3, 8  # names that are close, and so few that all are listed
+
 
 class InputError(ValueError):
     """An input is missing, unknown, out of bounds or not what it is said to be."""
@@ -12,12 +15,29 @@ class SpecError(ValueError):
     """A data file is missing, broken or does not hold what the schema asks for."""
 
 
-def nearest(name: object, known: Iterable[object]) -> str:
-    """Word the known names closest to ``name``, for the end of a message."""
+def shown(value: object) -> str:
+    """Word a value in a few characters and one line, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # too many digits, or levels
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
+
+
+def nearest(name: object, known: Iterable[object], see: str = "") -> str:
+    """Word the known names closest to ``name``, for the end of a message.
+
+    Never more than can be read at a glance: ``see`` says where all of them are listed.
+    """
     names = {str(k).lower(): str(k) for k in known}
-    asked = str(name).lower()
+    asked = (name if isinstance(name, str) else shown(name)).lower()[:BRIEF]
     begun = [n for n in names if asked and n.startswith(asked)]
-    close = [*begun, *difflib.get_close_matches(asked, names, n=3, cutoff=0.4)]
-    if close:
-        return f"nearest: {', '.join(names[c] for c in list(dict.fromkeys(close))[:3])}"
-    return f"known: {', '.join(names.values())}"
+    close = [*begun, *difflib.get_close_matches(asked, names, n=CLOSE, cutoff=0.4)]
+    close = list(dict.fromkeys(close))[:CLOSE]
+    if not close and len(names) <= FEW:
+        return f"known: {', '.join(names.values())}"
+    if not close:
+        close = difflib.get_close_matches(asked, names, n=CLOSE, cutoff=0.0)
+    words = f"nearest: {', '.join(names[c] for c in close)}"
+    more = len(names) > max(FEW, len(close))
+    return f"{words}; see {see} for all {len(names)}" if see and more else words

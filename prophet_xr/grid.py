@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
-from prophet_xr import kernels  # noqa: F401  (declares the metrics)
+from prophet_xr import (
+    checks,
+    kernels,  # noqa: F401  (declares the metrics)
+)
 from prophet_xr.catalogue import lookup, specs
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.policies import (
@@ -21,7 +24,7 @@ from prophet_xr.engine import dask_blocks
 from prophet_xr.engine.evaluate import evaluate, wanted_dims
 from prophet_xr.engine.limits import in_force
 from prophet_xr.engine.output_arrays import real_dtype
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.registry import (
     LABELLED,
     POLICY,
@@ -82,12 +85,12 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     >>> dict(ds.sizes)
     {'policy': 2, 'gpu': 2, 'batch': 2}
     """
-    if study not in STUDIES:
-        raise InputError(f"study={study!r} is unknown; {nearest(study, STUDIES)}")
+    checks.choice("study", study, STUDIES)
     for name in chosen:
         if name not in QUANTITIES or QUANTITIES[name].formula:
             known = [n for n, q in QUANTITIES.items() if not q.formula]
-            raise InputError(f"{name!r} is no input; {nearest(name, known)}")
+            near = nearest(name, known, "`px.inputs()`")
+            raise InputError(f"{shown(name)} is no input; {near}")
     start = specs.read("defaults").assign_coords(STUDIES[study])
     found: dict[str, xr.Variable] = {}  # one Dataset at the end: each merge would copy them all
     words: set[str] = set()
@@ -159,7 +162,9 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
     given = lookup.row_labels(labels) if name == "model" else {}
     known = [*lookup.labels(name, study), *([STORED] if name == "precision" else [])]
     found = [
-        str(label["model"].item()) if isinstance(label, xr.Dataset) else _known(name, label, known)
+        str(label["model"].item())
+        if name == "model" and isinstance(label, xr.Dataset)
+        else _known(name, label, known)
         for label in labels
     ]
     unique(name, found)
@@ -201,8 +206,8 @@ def _by_card(data: xr.Dataset) -> xr.Dataset:
 
 
 def _listed(name: str, values: object) -> list:
-    if not isinstance(values, Iterable) or isinstance(values, Mapping):
-        raise InputError(f"{name}={values!r} is no label; expected text or a list of it")
+    if not isinstance(values, Iterable) or isinstance(values, Mapping | bytes):
+        raise InputError(f"{name}={shown(values)} is no label; expected text or a list of it")
     listed = list(values)
     if not listed:
         raise InputError(f"{name}=[] is empty; expected at least one value")
@@ -212,12 +217,16 @@ def _listed(name: str, values: object) -> list:
 def _known(name: str, label: object, known: list[str]) -> str:
     by_slug = {k.lower(): k for k in known}
     slug = str(label).lower()
+    if not isinstance(label, str):
+        row = " or a row" if name == "model" else ""
+        raise InputError(f"{name}={shown(label)} is no label; expected text{row}")
     if name == "plan":
         parse(slug)
         return slug
     slug = STUDY_NAMES.get(slug, slug) if name == "model" else slug
     if slug not in by_slug:
-        raise InputError(f"{name}={label!r} is not in the catalogue; {nearest(label, known)}")
+        words = nearest(label, known, "`prophet-xr specs`")
+        raise InputError(f"{name}={shown(label)} is not in the catalogue; {words}")
     return by_slug[slug]
 
 
@@ -225,9 +234,7 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
     """One number, a list that becomes a dimension of its own, or an array with its dims."""
     if isinstance(values, xr.DataArray):
         variable = values.variable
-        units = str(values.attrs.get("units", q.units))
-        if units.split() != q.units.split():
-            raise InputError(f"{q.name} is in {units!r}; expected {q.units!r} ({q.long_name})")
+        checks.units(q, values.attrs.get("units", q.units))
     else:
         single = np.isscalar(values) or (isinstance(values, np.ndarray) and values.ndim == 0)
         listed = values if single else _listed(q.name, values)
@@ -245,7 +252,9 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
             )
     if variable.dtype.kind not in "iuf":
         got = variable.values.tolist()
-        raise InputError(f"{q.name}={got!r} is not numeric; expected {q.long_name} [{q.units}]")
+        raise InputError(
+            f"{q.name}={shown(got)} is not numeric; expected {q.long_name} [{q.units}]"
+        )
     if variable.dims == (q.name,):
         unique(q.name, variable.values)
     marks = {n: v for n, v in variable.attrs.items() if n == CONTINUOUS}
@@ -316,16 +325,18 @@ def _lazy(data: xr.Dataset, wanted: list[str], dtype: str) -> xr.Dataset:
 
 def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
     """Names of metrics; by default all but those of an optional input that is not given."""
+    checks.dataset("the inputs", data)
     every = [q.name for q in metrics()]
     if names is None:
         lacking = {n for n, q in QUANTITIES.items() if q.optional and n not in data.variables}
         return [n for n in every if not lacking & needed([n])]
-    wanted = [names] if isinstance(names, str) else list(names)
+    wanted = checks.texts("metrics", names)
     if not wanted:
         raise InputError("metrics=[] is empty; expected at least one name")
     for name in wanted:
         if name not in every:
-            raise InputError(f"metric {name!r} is unknown; {nearest(name, every)}")
+            words = nearest(name, every, "`prophet-xr metrics`")
+            raise InputError(f"metric {shown(name)} is unknown; {words}")
     return wanted
 
 

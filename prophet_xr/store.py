@@ -12,6 +12,7 @@ from shutil import disk_usage
 
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 from prophet_xr.files import replacing
 
@@ -21,7 +22,8 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
 
     Raises InputError for a name that would be read as Zarr, OSError if the disk does.
     """
-    target = Path(path).expanduser()
+    checks.dataset("cube", cube, "the cube of a sweep")
+    target = checks.path(path)
     if target.suffix == ".zarr":
         raise InputError(f"path {str(path)!r} ends in '.zarr'; px.save writes NetCDF, expected .nc")
     try:
@@ -40,7 +42,7 @@ def load(path: str | Path) -> xr.Dataset:
 
     Raises InputError for a file that is missing, truncated or none of these.
     """
-    source = Path(path).expanduser()
+    source = checks.path(path)
     if not source.exists():
         raise InputError(
             f"cube {source} does not exist; expected what px.save or px.sweep_to wrote"

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from prophet_xr import checks
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, nearest, shown
+from prophet_xr.registry import QUANTITIES
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,14 @@ def test_a_number_may_be_of_any_real_type(value):
 
 
 @pytest.mark.parametrize(
-    "value", [True, "2", None, [2], np.array([2.0]), 2j, np.nan, np.inf, 10**400, b"2", np.True_]
+    "value",
+    [True, "2", None, [2], np.array([2.0]), 2j, np.nan, np.inf, 10**400, 10**9999, b"2", np.True_],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_finite_number_is_none(value):
-    with pytest.raises(InputError, match=re.escape(f"size={value!r}; expected a number from 0 to")):
+    with pytest.raises(
+        InputError, match=re.escape(f"size={shown(value)}; expected a number from 0 to")
+    ):
         checks.number("size", value, 0, 3)
     with pytest.raises(InputError, match="; expected a whole number, at least 0"):
         checks.whole("size", value, 0)
@@ -47,3 +52,52 @@ def test_shares_are_a_list_of_numbers_from_0_to_1(values):
     with pytest.raises(InputError, match=r"quantiles=.*; expected a list of"):
         checks.shares("quantiles", values)
     np.testing.assert_array_equal(checks.shares("quantiles", (0, 0.5, 1)), [0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (
+            "memory_rate",
+            ["B / s", "B/s", " B  /s", "B s-1", "B * s**-1", "bytes·s^-1"],
+        ),
+        ("hit_rate", ["1", "", "dimensionless", " 1 ", "B / B"]),
+        ("context", ["token", "tokens", "1 * token", "token^1"]),
+        ("gpu_price", ["1 / s", "1/s", "s-1", "/ s"]),
+        ("copy_latency", ["s / expert", "s expert-1", "1 / expert * s"]),
+    ],
+)
+def test_units_are_what_they_mean(name, written):
+    for units in written:
+        checks.units(QUANTITIES[name], units)
+    for units in (
+        "GB / s",
+        "B",
+        "s / B",
+        "B / s / s",
+        "B / s2",
+        "10 B / s",
+        "B +",
+        "(",
+        "m/s",
+        None,
+    ):
+        with pytest.raises(InputError, match=rf"{name} is in .*; expected '"):
+            checks.units(QUANTITIES[name], units)
+
+
+@pytest.mark.parametrize("q", QUANTITIES.values(), ids=lambda q: q.name)
+def test_every_unit_of_the_schema_is_understood(q):
+    checks.units(q, q.units.replace(" ", ""))
+
+
+def test_an_unknown_name_is_answered_with_a_few():
+    many = [f"metric_{n}" for n in range(134)]
+    words = nearest("zzz", many, "`prophet-xr metrics`")
+    assert re.fullmatch(
+        r"nearest: metric_\d+, metric_\d+, metric_\d+; see `prophet-xr metrics` for all 134", words
+    )
+    assert nearest("metric_77x", many, "it").startswith("nearest: metric_77, ")
+    assert nearest("zzz", ["mean", "max"], "it") == "known: mean, max"
+    assert nearest("maxx", ["mean", "max"], "it") == "nearest: max, mean"
+    assert nearest("zzz", many).count("metric_") == 3

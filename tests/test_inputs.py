@@ -63,6 +63,14 @@ def test_arrays_go_by_their_labels():
             {"host_link_rate": xr.DataArray(12.0, attrs={"units": "GB/s"})},
             "host_link_rate is in 'GB/s'; expected 'B / s' (Host-to-device bandwidth)",
         ),
+        (
+            {"host_link_rate": xr.DataArray(12.0, attrs={"units": "1"})},
+            "is in '1'; expected 'B / s'",
+        ),
+        (
+            {"zzzz": 1},
+            "; see `px.inputs()` for all ",
+        ),
         ({"study": "publshed"}, "study='publshed' is unknown; nearest: published"),
     ],
 )
@@ -70,6 +78,17 @@ def test_inputs_refuse(chosen, message):
     with pytest.raises(px.InputError, match=re.escape(message)) as caught:
         px.inputs(**chosen)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("units", ["B / s", "B/s", "B s-1"])
+def test_units_may_be_written_in_any_way(units):
+    rate = xr.DataArray(12e9, attrs={"units": units})
+    share = xr.DataArray(0.5, attrs={"units": "dimensionless"})
+    data = px.inputs(host_link_rate=rate, hit_rate=share)
+    assert data.host_link_rate == 12e9
+    assert data.host_link_rate.units == "B / s"
+    assert data.hit_rate.units == "1"
 
 
 @pytest.mark.parametrize(

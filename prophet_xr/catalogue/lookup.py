@@ -19,6 +19,7 @@ from prophet_xr.catalogue import specs, unstated
 from prophet_xr.catalogue.config import reader
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.specs import TEXTS
+from prophet_xr.checks import text
 from prophet_xr.errors import InputError, SpecError
 from prophet_xr.files import replacing
 from prophet_xr.registry import fields
@@ -60,6 +61,8 @@ def spec_from_config(
     SpecError
         If the config is of no known family, lacks a key that has no documented rule, or
         contradicts itself.
+    InputError
+        For a name that is no text.
 
     Examples
     --------
@@ -68,14 +71,17 @@ def spec_from_config(
     >>> row.model.item(), row.router_parameters_arithmetic.item()
     ('my-olmoe', '16 * 2048 * 64')
     """
+    for what, given in (("name", name), ("like", like)):
+        if given is not None:
+            text(what, given)
     row = reader.read(config, name, like)
     entries = unstated.entries(row)
     data = xr.Dataset(coords={MODEL: slug(row.name)})
     for q in fields(MODEL):
         entry = entries[q.name]
         data[q.name] = ((), float(entry["number"]), q.attrs)
-        for text, key in zip(TEXTS, ("source", "status", "value"), strict=True):
-            data[f"{q.name}_{text}"] = entry[key]
+        for companion, key in zip(TEXTS, ("source", "status", "value"), strict=True):
+            data[f"{q.name}_{companion}"] = entry[key]
     return data.assign({word: getattr(row, word) for word in WORDS})
 
 
@@ -159,7 +165,7 @@ def row_labels(rows: Iterable[object]) -> dict[str, xr.Dataset]:
     found = {}
     for row in rows:
         if isinstance(row, xr.Dataset):
-            names = [MODEL, *(q.name for q in fields(MODEL))]
+            names = [MODEL, "name", "stored_precision", *(q.name for q in fields(MODEL))]
             wrong = [n for n in names if n not in row.variables or row[n].ndim]
             if wrong:
                 raise InputError(

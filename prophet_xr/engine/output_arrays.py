@@ -16,7 +16,7 @@ import xarray as xr
 from prophet_xr.checks import enough_memory
 from prophet_xr.engine.memory import ArrayType, aligned_array
 from prophet_xr.engine.partition import PartedNests, bytes_of
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, shown
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,10 +25,10 @@ def real_dtype(dtype: object) -> str:
     """Name the type in which real metrics are stored; InputError for one that is none."""
     try:
         name = np.dtype(dtype).name  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except TypeError:
+    except (TypeError, ValueError):
         name = ""
     if name not in ("float64", "float32"):
-        raise InputError(f"dtype={dtype!r} is unknown; expected 'float64' or 'float32'")
+        raise InputError(f"dtype={shown(dtype)} is unknown; expected 'float64' or 'float32'")
     return name
 
 

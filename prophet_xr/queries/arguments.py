@@ -6,32 +6,17 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.catalogue.provenance import provenance
+from prophet_xr.checks import dataset, text, texts
 from prophet_xr.errors import InputError, nearest
 from prophet_xr.registry import QUANTITIES
 
 Names = str | Iterable[str]
 
 
-def listed(values: Names) -> list[str]:
-    """One name or several as a list."""
-    if isinstance(values, str):
-        return [values]
-    if not isinstance(values, Iterable):
-        raise InputError(f"{values!r} is no name; expected one, or a list of them")
-    return list(values)
-
-
-def single(values: object) -> list[str]:
-    """Return one name in a list; InputError for anything else."""
-    if not isinstance(values, str):
-        raise InputError(f"{values!r} is not one name; expected text")
-    return [values]
-
-
-def dims_of(data: xr.Dataset, names: Names) -> list[str]:
+def dims_of(data: xr.Dataset, what: str, names: Names) -> list[str]:
     """Names of dims, each of which the inputs have."""
-    known = [str(d) for d in data.dims]
-    for name in (asked := listed(names)):
+    known = [str(d) for d in dataset("the inputs", data).dims]
+    for name in (asked := texts(what, names)):
         if name not in known:
             raise InputError(f"{name!r} is no dimension of the inputs; {nearest(name, known)}")
     return asked
@@ -40,7 +25,7 @@ def dims_of(data: xr.Dataset, names: Names) -> list[str]:
 def flag(where: str) -> None:
     """Raise InputError for a condition that is no flag."""
     flags = [n for n, q in QUANTITIES.items() if q.dtype == "bool"]
-    if where and where not in flags:
+    if where is not None and text("where", where) and where not in flags:
         raise InputError(f"where={where!r} is no flag; {nearest(where, flags)}")
 
 

@@ -8,11 +8,12 @@ import xarray as xr
 
 from prophet_xr.catalogue import lookup
 from prophet_xr.catalogue.plans import USUAL
+from prophet_xr.checks import dataset, text, texts
 from prophet_xr.engine.codegen import Dims
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.grid import chosen
 from prophet_xr.queries import pareto
-from prophet_xr.queries.arguments import Names, dims_of, flag, labels, listed, result
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels, result
 from prophet_xr.queries.summarize import tallies
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import SlabPlan, planned
@@ -65,8 +66,9 @@ def frontier(
     >>> sorted(set(front.policy.values.tolist()))
     ['baseline', 'prophet']
     """
-    up, down = (chosen(n, data) if n else [] for n in map(listed, (maximise, minimise)))
-    keep = dims_of(data, keep)
+    keep = dims_of(data, "keep", keep)
+    asked = [texts("maximise", maximise), texts("minimise", minimise)]
+    up, down = (chosen(names, data) if names else [] for names in asked)
     objectives = [*up, *down]
     if not objectives or len(set(objectives)) < len(objectives):
         raise InputError(f"objectives are {objectives!r}; expected at least one, each once")
@@ -187,10 +189,11 @@ def cheapest(
     >>> px.cheapest(data).gpu.sel(policy="baseline").item()
     'H200'
     """
-    names = dims_of(data, over)
+    names = dims_of(data, "over", over)
     numbers = [n for n, q in QUANTITIES.items() if n in data.variables or q.formula]
-    if cost not in numbers or QUANTITIES[cost].dtype == "bool":
-        raise InputError(f"cost={cost!r} is no number; {nearest(cost, numbers)}")
+    if text("cost", cost) not in numbers or QUANTITIES[cost].dtype == "bool":
+        words = nearest(cost, numbers, "`px.inputs()` and `prophet-xr metrics`")
+        raise InputError(f"cost={shown(cost)} is no number; {words}")
     flag(where)
     plan = planned(data, [cost], names, where, with_positions=True)
     tally = tallies(plan, [cost], names, POLICY in data.dims)[cost]
@@ -235,7 +238,7 @@ def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
     >>> int(found.min_gpus), found["plan"].item()
     (8, 'tp8')
     """
-    if PLAN not in data.dims:
+    if PLAN not in dataset("the inputs", data).dims:
         usual = lookup.rows(PLAN, "verified", USUAL, {})
         data = data.drop_vars([PLAN, *usual.data_vars], errors="ignore").merge(usual)
     return cheapest(data, PLAN, cost="n_gpus", where=where).rename(cost="min_gpus")

@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory, number
+from prophet_xr.checks import choice, enough_memory, number, text
 from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
-from prophet_xr.queries.arguments import dims_of, flag, label, result, single
+from prophet_xr.queries.arguments import dims_of, flag, label, result
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
 
@@ -63,12 +63,13 @@ def solve(
     >>> round(float(found.batch.sel(policy="prophet")), 2)
     3.25
     """
-    (name,), (dim,) = chosen(single(metric), data), dims_of(data, single(along))
+    (name,) = chosen([text("metric", metric)], data)
+    (dim,) = dims_of(data, "along", text("along", along))
     flag(where)
     values = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
-    method = method or ("linear" if values.dtype.kind in "iuf" else "label")
-    if method not in METHODS:
-        raise InputError(f"method={method!r} is unknown; expected 'linear' or 'label'")
+    if method is None:
+        method = "linear" if values.dtype.kind in "iuf" else "label"
+    method = choice("method", method, METHODS)
     words = f"a finite number in {QUANTITIES[name].units}"
     target = number("target", target, expected=words)
     if method == "linear":

@@ -7,12 +7,12 @@ from math import prod
 import numpy as np
 import xarray as xr
 
-from prophet_xr.checks import enough_memory, shares
+from prophet_xr.checks import choice, enough_memory, shares, texts
 from prophet_xr.engine import accumulate
 from prophet_xr.engine.codegen import Dims
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
-from prophet_xr.queries.arguments import Names, dims_of, flag, labels, listed, result
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels, result
 from prophet_xr.queries.quantiles import Histogram, exact
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import Slab, SlabPlan, lengths, planned
@@ -70,12 +70,12 @@ def summarize(
     >>> int(found.kv_extension_argmax_batch.sel(policy="prophet"))
     1
     """
-    wanted, over, stats = chosen(listed(metrics), data), dims_of(data, over), listed(stats)
+    wanted = chosen(texts("metrics", metrics), data)
+    over, stats = dims_of(data, "over", over), texts("stats", stats)
     if not stats:
         raise InputError("stats=[] is empty; expected at least one of " + ", ".join(STATS))
     for stat in stats:
-        if stat not in STATS:
-            raise InputError(f"stat {stat!r} is unknown; {nearest(stat, STATS)}")
+        choice("stat", stat, STATS)
     levels = shares("quantiles", quantiles)
     if "quantile" in stats and "quantile" in data.dims:
         raise InputError("'quantile' is a dim of the inputs; expected another name for it")

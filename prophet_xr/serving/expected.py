@@ -11,6 +11,7 @@ With shares moved to the cube's batches in this way, the mean is a weighted sum.
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.errors import InputError
 
 BATCH = "batch"
@@ -48,6 +49,8 @@ def expected(cube: xr.Dataset, batch_share: xr.DataArray) -> xr.Dataset:
     >>> round(float(px.expected(cube, share).unique_experts), 3)
     3.774
     """
+    checks.dataset("cube", cube, "the cube of a sweep")
+    checks.array(batch_share, "batch_share")
     for name, array in (("cube", cube), ("batch_share", batch_share)):
         if BATCH not in array.dims or BATCH not in array.coords:
             raise InputError(f"{name} has no numbers along {BATCH!r}; expected that dim")

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from prophet_xr.checks import number, whole
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, shown
 from prophet_xr.serving.distributions import Quantile, fixed, gamma
 
 LARGEST = 10**9  # tokens of one request
@@ -91,7 +91,7 @@ def checked(load: xr.Dataset) -> xr.Dataset:
 
 def _column(load: xr.Dataset, name: str) -> np.ndarray:
     if name not in load.variables:
-        raise InputError(f"load has no {name!r}, only {[str(n) for n in load]}; expected {name}")
+        raise InputError(f"load has no {name!r}, only {shown(list(load))}; expected {name}")
     values = load[name]
     if values.dims != ("request",):
         raise InputError(f"{name} of the load has dims {values.dims}; expected ('request',)")

@@ -20,7 +20,7 @@ import xarray as xr
 from prophet_xr import checks
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.engine.run import cores
-from prophet_xr.errors import InputError
+from prophet_xr.errors import InputError, shown
 from prophet_xr.registry import LABELLED, QUANTITIES
 from prophet_xr.serving import time_series
 from prophet_xr.serving.expected import BATCH, at_batch, expected
@@ -214,8 +214,8 @@ def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarr
     """Check objectives; the quantiles as an array."""
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if not isinstance(value, Real) or not value > 0:
-            raise InputError(f"{name}={value!r}; expected seconds above 0")
-    return checks.shares("quantiles", np.atleast_1d(np.asarray(quantiles, object)))
+            raise InputError(f"{name}={shown(value)}; expected seconds above 0")
+    return checks.shares("quantiles", [quantiles] if isinstance(quantiles, Real) else quantiles)
 
 
 def latencies(requests: Requests, arrays: SchedulerArrays) -> dict[str, np.ndarray]:

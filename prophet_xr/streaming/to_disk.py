@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from prophet_xr import checks
 from prophet_xr.catalogue.provenance import provenance
-from prophet_xr.checks import whole
 from prophet_xr.errors import InputError
 from prophet_xr.grid import chosen
 from prophet_xr.registry import POLICY, QUANTITIES
@@ -111,6 +111,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
         other formulas.
     """
     target = _target(path)
+    checks.dataset("the inputs", data)
     with load(target) as old:
         stored = old.attrs.get(COMPRESSION)
         level = None if stored is None else _level(stored)
@@ -127,7 +128,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
 
 def _target(path: str | Path) -> Path:
     """Path of the cube itself, with what a kill may have left of a swap put in order."""
-    target = Path(path).expanduser()
+    target = checks.path(path)
     target = target.resolve() if target.is_symlink() else target
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
@@ -138,7 +139,7 @@ def _target(path: str | Path) -> Path:
 
 def _level(compression: object) -> int:
     """Level of compression, or InputError."""
-    return whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
+    return checks.whole("compression", compression, 1, 9, "a level from 1 to 9, or None")
 
 
 def _existing(cube: CubeOnDisk) -> xr.Dataset:

@@ -85,7 +85,8 @@ def _find(name: str) -> tuple[str, xr.Dataset]:
             if row.lower() == name.lower():
                 return label, known.row(label, row)
             seen.append(row)
-    raise InputError(f"{name!r} is in no group of the catalogue; {nearest(name, seen)}")
+    words = nearest(name, seen, "`prophet-xr specs`")
+    raise InputError(f"{name!r} is in no group of the catalogue; {words}")
 
 
 WORDS = ("name", "hf_id", "revision", "stored_precision", "origin", "notes", "config")

@@ -7,7 +7,7 @@ import xarray as xr
 
 from prophet_xr import checks
 from prophet_xr.checks import CONTINUOUS, enough_memory
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty.priors import Prior, Priors, known
 
@@ -22,6 +22,7 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
 
     Raises InputError for a prior of no input, or one that leaves the bounds of its input.
     """
+    checks.dataset("the inputs", data)
     if priors is None:
         by_input = {n: prior for n, prior in known().items() if n not in data.dims}
     else:
@@ -31,7 +32,7 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
     for name, prior in by_input.items():
         checks.numeric("prior of", data, name)
         if not isinstance(prior, Prior):
-            raise InputError(f"prior of {name} is {prior!r}; expected what `prior` makes")
+            raise InputError(f"prior of {name} is {shown(prior)}; expected what `prior` makes")
         if name in data.dims:
             raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
         if QUANTITIES[name].whole and not (prior.whole or prior.continuous):
@@ -120,8 +121,8 @@ def draws(
     enough_memory(32 * count * len(by_input))
     points = stats.qmc.Sobol(len(by_input), rng=np.random.default_rng(seed))
     shares = points.random_base2(int(np.ceil(np.log2(count))))[:count]
-    if correlation:
-        root = _root(list(by_input), checks.mapping("correlation", correlation))
+    if correlation is not None and (pairs := checks.mapping("correlation", correlation)):
+        root = _root(list(by_input), pairs)
         inside = np.clip(shares, 1e-12, 1 - 1e-12)
         shares = stats.norm.cdf(stats.norm.ppf(inside) @ root.T)
     return place(data, by_input, shares)

@@ -9,7 +9,6 @@ from prophet_xr import checks
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
-from prophet_xr.queries.arguments import listed
 from prophet_xr.registry import QUANTITIES
 
 CASE = "case"
@@ -48,6 +47,7 @@ def one_at_a_time(
     InputError
         As `prophet_xr.sweep` does, and for an input that is none, or a label axis.
     """
+    names = checks.texts("metrics", metrics)
     cases = [(n, v, False) for n, vs in _listed(values, "values") for v in vs]
     cases += [(n, v, True) for n, vs in _listed(factors, "factors") for v in vs]
     changed = []
@@ -55,8 +55,8 @@ def one_at_a_time(
         _known(data, name)
         base = data[name].astype(np.float64)
         changed.append((name, base * value if factor else xr.full_like(base, value)))
-    cube = sweep(_cased(data, changed), listed(metrics))
-    result = _spread(cube[listed(metrics)], data, len(cases) + 1)
+    cube = sweep(_cased(data, changed), names)
+    result = _spread(cube[names], data, len(cases) + 1)
     return result.assign_coords(
         input=(CASE, ["base", *(n for n, *_ in cases)]),
         value=(CASE, [np.nan, *(v for _, v, _ in cases)]),
@@ -66,7 +66,7 @@ def one_at_a_time(
 
 def _listed(given: Mapping[str, Iterable[float]] | None, what: str) -> list:
     """Numbers by input."""
-    pairs = checks.mapping(what, given or {}).items()
+    pairs = checks.mapping(what, {} if given is None else given).items()
     return [(name, checks.numbers(f"{what} of {name}", numbers)) for name, numbers in pairs]
 
 
@@ -96,15 +96,15 @@ def elasticities(
     InputError
         As `one_at_a_time` does, and for a step that is none.
     """
-    names = listed(inputs)
+    names, asked = checks.texts("inputs", inputs), checks.texts("metrics", metrics)
     unique("inputs", names)
     step = checks.number("step", step, 0, 1, ends=False)
     pairs = [_around(data, name, step) for name in names]
     cases = [(n, side) for n, pair in zip(names, pairs, strict=True) for side in pair]
-    cube = sweep(_cased(data, cases), listed(metrics))
-    swept = _spread(cube[listed(metrics)], data, len(cases) + 1)
+    cube = sweep(_cased(data, cases), asked)
+    swept = _spread(cube[asked], data, len(cases) + 1)
     result = xr.Dataset()
-    for name in listed(metrics):
+    for name in asked:
         values = swept[name].transpose(..., CASE).astype(np.float64)
         good = values.where((values > 0) & np.isfinite(values))
         logs = good.copy(data=np.log(good.values))

@@ -14,7 +14,6 @@ from prophet_xr import (
 )
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
-from prophet_xr.queries.arguments import listed
 from prophet_xr.serving.distributions import distribution, empirical
 
 
@@ -170,7 +169,7 @@ def known(names: str | Iterable[str] | None = None) -> dict[str, Prior]:
     Raises InputError for an input that has none, SpecError for a file that cannot be read.
     """
     every = _read()
-    for name in (wanted := list(every) if names is None else listed(names)):
+    for name in (wanted := list(every) if names is None else checks.texts("names", names)):
         if name not in every:
             raise InputError(f"{name!r} has no prior; {nearest(name, every)}")
     return {name: every[name] for name in wanted}

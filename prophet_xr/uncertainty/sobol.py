@@ -9,9 +9,9 @@ import xarray as xr
 from prophet_xr import checks, registry
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import unique
-from prophet_xr.errors import InputError, nearest
+from prophet_xr.errors import InputError, nearest, shown
 from prophet_xr.grid import chosen
-from prophet_xr.queries.arguments import dims_of, flag, listed
+from prophet_xr.queries.arguments import dims_of, flag
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
 from prophet_xr.uncertainty import sobol_slabs, sobol_sums
@@ -71,6 +71,7 @@ def sobol(
     True
     """
     values = checks.array(values, "what sobol() analyses")
+    second_order = checks.yes_or_no("second_order", second_order)
     axes = _axes({str(d): n for d, n in values.sizes.items()}, over)
     kept = [str(d) for d in values.dims if d not in axes]
     scaled = _scaled(values, axes, weights)
@@ -114,8 +115,9 @@ def sobol_sweep(
         As `sobol` and `prophet_xr.sweep` do.
     """
     name = _one(metric, data)
+    second_order = checks.yes_or_no("second_order", second_order)
     flag(where)
-    given = dims_of(data, over) if over is not None else None
+    given = dims_of(data, "over", over) if over is not None else None
     sizes = {str(d): n for d, n in data.sizes.items() if given is not None or d != POLICY}
     axes, fill = _axes(sizes, given), _fill(missing)
     scaled = _scaled(data, axes, weights)
@@ -141,14 +143,14 @@ def sobol_sweep(
 
 def _one(metric: object, data: xr.Dataset) -> str:
     """Name of a single metric."""
-    if not isinstance(metric, str):
-        raise InputError(f"metric={metric!r}; expected the name of one metric")
-    return chosen([metric], data)[0]
+    return chosen([checks.text("metric", metric)], data)[0]
 
 
 def _axes(sizes: Mapping[str, int], over: Names | None) -> list[str]:
     """Axes to vary, each of two values or more."""
-    asked = [str(d) for d, n in sizes.items() if n > 1] if over is None else listed(over)
+    asked = (
+        [str(d) for d, n in sizes.items() if n > 1] if over is None else checks.texts("over", over)
+    )
     unique("over", asked)
     for name in asked:
         if name not in sizes:
@@ -164,7 +166,7 @@ def _scaled(
     data: xr.Dataset | xr.DataArray, axes: list[str], weights: Mapping[str, Sequence[float]] | None
 ) -> dict[str, np.ndarray]:
     """Weights of every axis, which sum to 1; those with labels are put in the axis's order."""
-    given = checks.mapping("weights", weights or {})
+    given = checks.mapping("weights", {} if weights is None else weights)
     for name in given:
         if name not in axes:
             raise InputError(f"weights of {name!r}, which is not varied; {nearest(name, axes)}")
@@ -190,9 +192,9 @@ def _fill(missing: object) -> float | None:
     if isinstance(missing, str) and missing == DROP:
         return None
     if isinstance(missing, bool) or not isinstance(missing, int | float | np.number):
-        raise InputError(f"missing={missing!r}; expected 'drop' or a finite number")
+        raise InputError(f"missing={shown(missing)}; expected 'drop' or a finite number")
     if not np.isfinite(missing):
-        raise InputError(f"missing={missing!r}; expected 'drop' or a finite number")
+        raise InputError(f"missing={shown(missing)}; expected 'drop' or a finite number")
     return float(missing)
 
 

@@ -107,13 +107,13 @@ def test_cells_where_a_flag_is_false_are_nan(data):
 
 def test_a_nest_runs_again_only_where_its_part_of_the_grid_moved_on(data, monkeypatch):
     runs = []
-    run = slabs.engine.run
+    run_nest = slabs.run_nest
 
     def recorded(nest, *arguments):
         runs.append(nest)
-        return run(nest, *arguments)
+        return run_nest(nest, *arguments)
 
-    monkeypatch.setattr(slabs.engine, "run", recorded)
+    monkeypatch.setattr(slabs, "run_nest", recorded)
     plan = planned(data, METRICS)
     batches = [{d: slice(0, n) for d, n in plan.sizes.items()} | {"batch": b} for b in (
         slice(0, 1), slice(1, 2), slice(1, 2))]  # fmt: skip

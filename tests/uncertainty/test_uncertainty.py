@@ -155,7 +155,7 @@ def test_correlations_that_cannot_be_are_refused(cell):
         (lambda cell: sa.one_at_a_time(cell, "slowdown", {"hit_rate": 0.9}), "expected a list"),
         (lambda cell: sa.one_at_a_time(cell, "slowdown", {"model": [1]}), "is no numeric input"),
         (lambda cell: sa.elasticities(cell, "slowdown", "hit_rate", step=0), "step=0; expected"),
-        (lambda cell: sa.sobol_sweep(cell, ["slowdown"]), "expected the name of one metric"),
+        (lambda cell: sa.sobol_sweep(cell, ["slowdown"]), "metric=['slowdown']; expected text"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(cell, call, message):

@@ -93,8 +93,8 @@ def _family(data: Mapping, where: str, like: str | None) -> str:
     kind = data.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise SpecError(
-            f"config{where}: model_type={shown(kind)} is unknown; known: "
-            f"{', '.join(sorted(FAMILIES))}; like= names one to read it as"
+            f"config{where}: model_type={shown(kind)} is unknown; "
+            f"{nearest(kind, FAMILIES)}; like= names one of {len(FAMILIES)} families to read it as"
         )
     return kind
 

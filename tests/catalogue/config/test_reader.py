@@ -155,7 +155,11 @@ def test_windows_count_only_where_they_bind():
         ("mixtral-8x7b", {"num_hidden_layers": True}, "num_hidden_layers=True in family"),
         ("mixtral-8x7b", {"hidden_size": 4096.0}, r"hidden_size=4096.0 in family 'mixtral'"),
         ("mixtral-8x7b", {"vocab_size": -1}, r"expected a whole number in \[1, 1000000000\]"),
-        ("mixtral-8x7b", {"model_type": "mixtrl"}, "model_type='mixtrl' is unknown; known: arctic"),
+        (
+            "mixtral-8x7b",
+            {"model_type": "mixtrl"},
+            "'mixtrl' is unknown; nearest: mixtral",
+        ),
         ("deepseek-v3-671b", {"first_k_dense_replace": 62}, "exceeds num_hidden_layers=61"),
         ("switch-base-128", {"num_sparse_encoder_layers": 13}, "exceeds the 12 layers"),
         ("gpt-oss-20b", {"layer_types": ["full_attention"]}, "expected a list of 24"),
