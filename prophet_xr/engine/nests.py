@@ -9,9 +9,9 @@ nest: what they read is read once, and what only they read of each other is neve
 
 >>> from prophet_xr import grid
 >>> from prophet_xr.engine.limits import Limits
->>> from prophet_xr.registry import needed
+>>> from prophet_xr.registry import required
 >>> data = grid.inputs(model="mixtral-8x7b", gpu=["A100-80GB", "H200"], batch=[1, 4])
->>> split = nests(data, needed(["fits"]), ["fits"], dim_order(data), "float64", Limits())
+>>> split = nests(data, required(["fits"]), ["fits"], dim_order(data), "float64", Limits())
 >>> for nest in split[1:]:
 ...     print(*nest.dims, "->", *nest.stores)
 batch -> unique_experts activation_memory

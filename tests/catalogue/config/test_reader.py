@@ -241,7 +241,10 @@ def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
 
 
 def test_the_importer_stands_alone():
-    code = f"from prophet_xr.catalogue.config import reader; print(reader.read({LLAMA!r}).family)"
+    code = (
+        "from prophet_xr.catalogue.config import reader; "
+        f"print(reader.read_config({LLAMA!r}).family)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "llama\n", done.stderr
 

@@ -54,7 +54,7 @@ def judged(cubes, monkeypatch):
 
 
 def test_most_claims_are_answered_and_the_rest_say_why(frame):
-    assert set(frame.verdict) <= set(claim_verdicts.VERDICTS)
+    assert set(frame.verdict) <= set(claim_verdicts.CLAIM_VERDICTS)
     unanswered = frame[frame.verdict == UNSAID]
     assert len(frame) - len(unanswered) >= 200
     assert unanswered.reproduced.isna().all()
@@ -198,7 +198,7 @@ def test_the_verdict_follows_the_cubes(cubes, frame):
 def test_the_summary_counts_every_claim(frame):
     counts = claim_verdicts.summary(frame)
     assert counts.to_numpy().sum() == len(frame)
-    assert list(counts.columns) == list(claim_verdicts.VERDICTS)
+    assert list(counts.columns) == list(claim_verdicts.CLAIM_VERDICTS)
     assert counts.loc["multi_gpu", UNSAID] == counts.loc["multi_gpu"].sum()
 
 

@@ -43,7 +43,7 @@ def test_the_file_is_ascii_and_holds_no_result():
 
 
 def test_the_rules_name_every_verdict():
-    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claim_verdicts.VERDICTS)
+    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claim_verdicts.CLAIM_VERDICTS)
 
 
 @pytest.mark.parametrize(
