@@ -108,7 +108,8 @@ def one_cell(rows, at):
         for q in registry.metrics():
             if q.name in NEEDED:
                 given = [
-                    base[registry.of(n)] if registry.is_baseline(n) else own[n] for n in q.inputs
+                    base[registry.quantity_of(n)] if registry.is_baseline(n) else own[n]
+                    for n in q.inputs
                 ]
                 own[q.name] = getattr(kernels, q.name)(*given)
         chosen.append(own)
@@ -134,7 +135,7 @@ def combos(data, count):
     return (time.perf_counter() - start) / np.prod(list(sizes.values()))
 
 
-NEEDED = registry.needed(METRICS)
+NEEDED = registry.required(METRICS)
 
 
 # --- Rows of the table -----------------------------------------------------------------------

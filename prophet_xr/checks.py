@@ -16,14 +16,14 @@ import numpy as np
 import psutil
 import xarray as xr
 
-from prophet_xr.errors import InputError, nearest, shown
+from prophet_xr.errors import InputError, brief, nearest
 from prophet_xr.registry import LABELLED, QUANTITIES, Quantity
 
 FACTOR = re.compile(r"([*·/]?)\s*(1(?!\d)|[A-Za-zµ%_]+)(?:\s*(?:\*\*|\^)?([+-]?\d+))?\s*")
 SYNONYMS = {"dimensionless": "1", "byte": "B", "bytes": "B", "second": "s", "seconds": "s"}
 SYNONYMS |= {f"{word}s": word for word in ("token", "expert", "element", "parameter")}
 FINITE = float(np.finfo(np.float64).max)
-FEW = 4096  # numbers; more are not worth a copy
+_FEW = 4096  # numbers; more are not worth a copy
 CONTINUOUS = "continuous"  # attribute of a count that is meant to lie between whole numbers
 ALWAYS = 2**24  # bytes; to ask what is free takes longer than to fill so few
 
@@ -37,17 +37,17 @@ def dataset(what: str, value: object, expected: str = "what px.inputs gives") ->
     return value
 
 
-def path(value: object) -> Path:
+def file_path(value: object) -> Path:
     """Return a path, with the user's home in place of ``~``."""
     if not isinstance(value, str | Path):
-        raise InputError(f"path={shown(value)}; expected text or a Path")
+        raise InputError(f"path={brief(value)}; expected text or a Path")
     return Path(value).expanduser()
 
 
 def text(what: str, value: object) -> str:
     """Return a text."""
     if not isinstance(value, str):
-        raise InputError(f"{what}={shown(value)}; expected text")
+        raise InputError(f"{what}={brief(value)}; expected text")
     return value
 
 
@@ -57,21 +57,21 @@ def texts(what: str, values: object) -> list[str]:
         return [values]
     found = values.values.tolist() if isinstance(values, xr.DataArray) else values
     if isinstance(found, bytes) or not isinstance(found, Iterable):
-        raise InputError(f"{what}={shown(values)}; expected text or a list of it")
+        raise InputError(f"{what}={brief(values)}; expected text or a list of it")
     return [text(what, value) for value in found]
 
 
 def yes_or_no(what: str, value: object) -> bool:
     """Return a flag."""
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{what}={shown(value)}; expected True or False")
+        raise InputError(f"{what}={brief(value)}; expected True or False")
     return bool(value)
 
 
 def choice(what: str, value: object, known: Iterable[str]) -> str:
     """Return one of the texts that are known."""
     if text(what, value) not in (options := list(known)):
-        raise InputError(f"{what}={shown(value)} is unknown; {nearest(value, options)}")
+        raise InputError(f"{what}={brief(value)} is unknown; {nearest(value, options)}")
     return str(value)
 
 
@@ -89,7 +89,7 @@ def number(
     if abs(got) <= FINITE and (low < got < high or (ends and got in (low, high))):
         return got
     span = f"from {low:g} to {high:g}" if ends else f"between {low:g} and {high:g}"
-    raise InputError(f"{name}={shown(value)}; expected {expected or f'a number {span}'}")
+    raise InputError(f"{name}={brief(value)}; expected {expected or f'a number {span}'}")
 
 
 def _real(value: object) -> float:
@@ -109,7 +109,7 @@ def whole(name: str, value: object, least: int, most: float = np.inf, expected: 
     """Return a whole number, at least so large."""
     words = expected or f"a whole number, at least {least}"
     if number(name, value, least, most, words) % 1:
-        raise InputError(f"{name}={shown(value)}; expected {words}")
+        raise InputError(f"{name}={brief(value)}; expected {words}")
     return int(value)  # pyright: ignore[reportArgumentType]
 
 
@@ -118,14 +118,14 @@ def numbers(name: str, values: object) -> list[float]:
     found = [_real(v) for v in values] if isinstance(values, Iterable) else [np.nan]
     if not np.isfinite(found).all():
         got = values.values.tolist() if isinstance(values, xr.DataArray) else values
-        raise InputError(f"{name}={shown(got)}; expected a list of finite numbers")
+        raise InputError(f"{name}={brief(got)}; expected a list of finite numbers")
     return found
 
 
 def mapping(name: str, values: object) -> dict[Any, Any]:
     """Return a mapping as a dict."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{name}={shown(values)}; expected a mapping, such as a dict")
+        raise InputError(f"{name}={brief(values)}; expected a mapping, such as a dict")
     return dict(values)
 
 
@@ -137,7 +137,7 @@ def numeric(what: str, data: xr.Dataset, name: object) -> None:
     ]
     if not isinstance(name, str) or name not in known:
         words = nearest(name, known, "`px.inputs()`")
-        raise InputError(f"{what} {shown(name)}, which is no numeric input; {words}")
+        raise InputError(f"{what} {brief(name)}, which is no numeric input; {words}")
 
 
 def array(values: object, what: str) -> xr.DataArray:
@@ -149,7 +149,7 @@ def array(values: object, what: str) -> xr.DataArray:
     return values
 
 
-def labelled(values: xr.DataArray, chosen: Mapping[str, object], what: str) -> dict[str, Any]:
+def labels_of(values: xr.DataArray, chosen: Mapping[str, object], what: str) -> dict[str, Any]:
     """Return a label for each dim that is named, as the array has it."""
     found = {}
     for dim, label in chosen.items():
@@ -167,14 +167,14 @@ def shares(name: str, values: object) -> np.ndarray:
     """Return a list of numbers from 0 to 1."""
     found = np.array(numbers(name, values))
     if not found.size or not ((found >= 0) & (found <= 1)).all():
-        raise InputError(f"{name}={shown(values)}; expected a list of shares from 0 to 1")
+        raise InputError(f"{name}={brief(values)}; expected a list of shares from 0 to 1")
     return found
 
 
 def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
     """Raise InputError for the first value that is there twice."""
     if isinstance(values, np.ndarray):
-        if values.size > FEW and np.unique(values).size == values.size:
+        if values.size > _FEW and np.unique(values).size == values.size:
             return
         values = values.tolist()
     seen: set[object] = set()
@@ -187,7 +187,7 @@ def unique(name: str, values: np.ndarray | Sequence[object]) -> None:
 def units(q: Quantity, given: object) -> None:
     """Raise InputError for units that do not mean those of a quantity, however they are written."""
     if (powers := _powers(str(given))) is None or powers != _powers(q.units):
-        raise InputError(f"{q.name} is in {shown(given)}; expected {q.units!r} ({q.long_name})")
+        raise InputError(f"{q.name} is in {brief(given)}; expected {q.units!r} ({q.long_name})")
 
 
 def _powers(units: str) -> dict[str, int] | None:
@@ -262,7 +262,7 @@ def _inside(names: Sequence[str], arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Tell of each array whether every number is within bounds; all at once, as most are small."""
     if not arrays:
         return np.ones(0, bool)
-    few = [a.ravel() if a.size <= FEW else np.array([a.min(), a.max()]) for a in arrays]
+    few = [a.ravel() if a.size <= _FEW else np.array([a.min(), a.max()]) for a in arrays]
     starts = np.cumsum([0, *(a.size for a in few[:-1])])
     numbers = np.concatenate(few)
     low, high = _bounds(tuple(names))

@@ -25,13 +25,13 @@ def out_option(default: str) -> Callable[[Callable], Callable]:
 
 
 OUT = out_option("outputs")
-LABELS = ("model", "gpu", "policy", "precision", "kv_precision", "runtime", "routing", "plan")
-NUMBERS = ("batch", "context", "hit_rate", "dedup_exponent")
+LABEL_AXES = ("model", "gpu", "policy", "precision", "kv_precision", "runtime", "routing", "plan")
+NUMBER_AXES = ("batch", "context", "hit_rate", "dedup_exponent")
 
 
 def _axis(name: str) -> Callable:
     flag = "--" + name.replace("_", "-")
-    kind = "Label" if name in LABELS else "Number"
+    kind = "Label" if name in LABEL_AXES else "Number"
     return click.option(flag, name, metavar="V[,V...]", help=f"{kind} or comma-separated list.")
 
 
@@ -89,7 +89,7 @@ def _chosen(options: dict[str, str | None], others: Iterable[str]) -> dict:
         if name == "model":
             values = [_model(part) for part in parts]
         else:
-            values = parts if name in LABELS else [_value(part) for part in parts]
+            values = parts if name in LABEL_AXES else [_value(part) for part in parts]
         found[name] = values[0] if len(values) == 1 else values
     return found
 
@@ -111,12 +111,12 @@ def cli() -> None:
 
 @cli.command("sweep")
 @STUDY
-@axes(*LABELS, *NUMBERS)
+@axes(*LABEL_AXES, *NUMBER_AXES)
 @click.option(
     "--metric", "metrics", multiple=True, help="Metric to keep, once for each; by default all."
 )
 @OUT
-def sweep(
+def sweep_command(
     study: str, others: tuple[str, ...], metrics: tuple[str, ...], out: Path, **options
 ) -> None:
     """Sweep any axes and save the cube as OUT/cube.nc."""
@@ -131,7 +131,7 @@ def sweep(
 @cli.command("fit")
 @click.argument("name", metavar="[MODEL]", required=False)
 @STUDY
-@axes(*LABELS, *NUMBERS)
+@axes(*LABEL_AXES, *NUMBER_AXES)
 def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> None:
     """Answer for one configuration: does it fit, how many tokens, how fast.
 
@@ -153,7 +153,7 @@ def fit(name: str | None, study: str, others: tuple[str, ...], **options) -> Non
 
 # --- Studies -------------------------------------------------------------------------------
 
-KINDS: dict[str, dict[str, Any]] = {
+_KINDS: dict[str, dict[str, Any]] = {
     "text": {},
     "path": {"type": click.Path(path_type=Path)},
     "count": {"type": int},
@@ -175,7 +175,7 @@ def _command(study: Study) -> click.Command:
         click.echo(f"wrote {page.parent}/; start with {page}")
 
     for option in reversed(study.options):
-        command = click.option(f"--{option.name}", help=option.help, **KINDS[option.kind])(command)
+        command = click.option(f"--{option.name}", help=option.help, **_KINDS[option.kind])(command)
     if study.axes:
         command = axes(*study.axes)(command)
     return click.command(study.command, help=study.about)(out_option(study.out)(command))
@@ -214,16 +214,16 @@ for _study in STUDIES.values():
 
 @cli.command("claims")
 @OUT
-def claims(out: Path) -> None:
+def judge_claims(out: Path) -> None:
     """Judge every published claim; write OUT/claims.csv and OUT/claims.md."""
     from prophet_xr.files import write
     from prophet_xr.reporting.run_study import results_of
-    from prophet_xr.studies.kv_extension import report
+    from prophet_xr.studies.kv_extension import report, report_sections
 
     judged = results_of(STUDIES["study"], STUDIES, ["claims"])["claims"]
     write(out / "claims.csv", report.claims_csv(judged))
     write(out / "claims.md", report.claims_page(judged))
-    click.echo(report.verdicts(judged))
+    click.echo(report_sections.verdict_counts(judged))
     click.echo(f"wrote {out / 'claims.md'}")
 
 
@@ -246,7 +246,7 @@ def show(name: str) -> None:
     """Print every number of one row, or of a model's config.json, with source and arithmetic."""
     from prophet_xr.terminal import catalogue_text
 
-    click.echo(catalogue_text.row(name))
+    click.echo(catalogue_text.row_text(name))
 
 
 @specs.command("add")
@@ -254,7 +254,7 @@ def show(name: str) -> None:
 @click.option("--name", help="Name of the model; its slug is the label.")
 @click.option("--like", help="Family to read it as, if its model_type is not known.")
 @click.option("--replace", is_flag=True, help="Replace the model that is kept under this name.")
-def add(config: Path, name: str | None, like: str | None, replace: bool) -> None:
+def add_model(config: Path, name: str | None, like: str | None, replace: bool) -> None:
     """Keep the model of a Hugging Face CONFIG (config.json) in your own catalogue."""
     from prophet_xr.catalogue import lookup
     from prophet_xr.terminal import catalogue_text
@@ -266,7 +266,7 @@ def add(config: Path, name: str | None, like: str | None, replace: bool) -> None
 
 @specs.command("build")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("data"))
-def build(data: Path) -> None:
+def build_specs(data: Path) -> None:
     """Build DATA/specs.nc from DATA/*.toml."""
     from prophet_xr.catalogue import build as builder
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 BRIEF = 80  # characters of a value in a message
-CLOSE, FEW = 3, 8  # names that are close, and so few that all are listed
+_CLOSE, _FEW = 3, 8  # names that are close, and so few that all are listed
 
 
 class InputError(ValueError):
@@ -15,7 +15,7 @@ class SpecError(ValueError):
     """A data file is missing, broken or does not hold what the schema asks for."""
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """Word a value in a few characters and one line, whatever it is."""
     try:
         text = " ".join(repr(value).split())
@@ -30,14 +30,14 @@ def nearest(name: object, known: Iterable[object], see: str = "") -> str:
     Never more than can be read at a glance: ``see`` says where all of them are listed.
     """
     names = {str(k).lower(): str(k) for k in known}
-    asked = (name if isinstance(name, str) else shown(name)).lower()[:BRIEF]
+    asked = (name if isinstance(name, str) else brief(name)).lower()[:BRIEF]
     begun = [n for n in names if asked and n.startswith(asked)]
-    close = [*begun, *difflib.get_close_matches(asked, names, n=CLOSE, cutoff=0.4)]
-    close = list(dict.fromkeys(close))[:CLOSE]
-    if not close and len(names) <= FEW:
+    close = [*begun, *difflib.get_close_matches(asked, names, n=_CLOSE, cutoff=0.4)]
+    close = list(dict.fromkeys(close))[:_CLOSE]
+    if not close and len(names) <= _FEW:
         return f"known: {', '.join(names.values())}"
     if not close:
-        close = difflib.get_close_matches(asked, names, n=CLOSE, cutoff=0.0)
+        close = difflib.get_close_matches(asked, names, n=_CLOSE, cutoff=0.0)
     words = f"nearest: {', '.join(names[c] for c in close)}"
-    more = len(names) > max(FEW, len(close))
+    more = len(names) > max(_FEW, len(close))
     return f"{words}; see {see} for all {len(names)}" if see and more else words

@@ -24,7 +24,7 @@ from prophet_xr.engine import dask_blocks
 from prophet_xr.engine.evaluate import evaluate, wanted_dims
 from prophet_xr.engine.limits import in_force
 from prophet_xr.engine.output_arrays import real_dtype
-from prophet_xr.errors import InputError, nearest, shown
+from prophet_xr.errors import InputError, brief, nearest
 from prophet_xr.registry import (
     LABELLED,
     POLICY,
@@ -32,10 +32,10 @@ from prophet_xr.registry import (
     Quantity,
     inputs_of,
     metrics,
-    needed,
+    required,
 )
 
-STUDIES = {"published": {"runtime": "study"}, "verified": {}}
+STUDY_INPUTS = {"published": {"runtime": "study"}, "verified": {}}
 STUDY_NAMES = {"qwen2-moe-57b": "qwen2-57b-a14b", "qwen3-235b": "qwen3-235b-a22b"}
 
 BY_CARD = {"max_sequences": "default_sequences", "max_batched_tokens": "default_tokens"}
@@ -85,13 +85,13 @@ def inputs(study: str = "verified", **chosen: Values) -> xr.Dataset:
     >>> dict(ds.sizes)
     {'policy': 2, 'gpu': 2, 'batch': 2}
     """
-    checks.choice("study", study, STUDIES)
+    checks.choice("study", study, STUDY_INPUTS)
     for name in chosen:
         if name not in QUANTITIES or QUANTITIES[name].formula:
             known = [n for n, q in QUANTITIES.items() if not q.formula]
             near = nearest(name, known, "`px.inputs()`")
-            raise InputError(f"{shown(name)} is no input; {near}")
-    start = specs.read("defaults").assign_coords(STUDIES[study])
+            raise InputError(f"{brief(name)} is no input; {near}")
+    start = specs.read("defaults").assign_coords(STUDY_INPUTS[study])
     found: dict[str, xr.Variable] = {}  # one Dataset at the end: each merge would copy them all
     words: set[str] = set()
     for name, q in QUANTITIES.items():
@@ -160,7 +160,7 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
     scalar = isinstance(asked, str | xr.Dataset)
     labels = [asked] if scalar else _listed(name, asked)
     given = lookup.row_labels(labels) if name == "model" else {}
-    known = [*lookup.labels(name, study), *([STORED] if name == "precision" else [])]
+    known = [*lookup.known_labels(name, study), *([STORED] if name == "precision" else [])]
     found = [
         str(label["model"].item())
         if name == "model" and isinstance(label, xr.Dataset)
@@ -168,7 +168,7 @@ def _labelled(name: str, values: Values, study: str) -> xr.Dataset:
         for label in labels
     ]
     unique(name, found)
-    rows = lookup.rows(name, study, found, given)
+    rows = lookup.rows_by_label(name, study, found, given)
     if name == "precision" and STORED in found:
         rows = rows.reindex({name: [*rows[name].values, STORED]})  # filled in once models are known
     return rows.sel({name: found[0] if scalar else found})
@@ -207,7 +207,7 @@ def _by_card(data: xr.Dataset) -> xr.Dataset:
 
 def _listed(name: str, values: object) -> list:
     if not isinstance(values, Iterable) or isinstance(values, Mapping | bytes):
-        raise InputError(f"{name}={shown(values)} is no label; expected text or a list of it")
+        raise InputError(f"{name}={brief(values)} is no label; expected text or a list of it")
     listed = list(values)
     if not listed:
         raise InputError(f"{name}=[] is empty; expected at least one value")
@@ -219,14 +219,14 @@ def _known(name: str, label: object, known: list[str]) -> str:
     slug = str(label).lower()
     if not isinstance(label, str):
         row = " or a row" if name == "model" else ""
-        raise InputError(f"{name}={shown(label)} is no label; expected text{row}")
+        raise InputError(f"{name}={brief(label)} is no label; expected text{row}")
     if name == "plan":
         parse(slug)
         return slug
     slug = STUDY_NAMES.get(slug, slug) if name == "model" else slug
     if slug not in by_slug:
         words = nearest(label, known, "`prophet-xr specs`")
-        raise InputError(f"{name}={shown(label)} is not in the catalogue; {words}")
+        raise InputError(f"{name}={brief(label)} is not in the catalogue; {words}")
     return by_slug[slug]
 
 
@@ -253,7 +253,7 @@ def _numbers(q: Quantity, values: Values) -> xr.Variable:
     if variable.dtype.kind not in "iuf":
         got = variable.values.tolist()
         raise InputError(
-            f"{q.name}={shown(got)} is not numeric; expected {q.long_name} [{q.units}]"
+            f"{q.name}={brief(got)} is not numeric; expected {q.long_name} [{q.units}]"
         )
     if variable.dims == (q.name,):
         unique(q.name, variable.values)
@@ -299,12 +299,12 @@ def sweep(
         For an unknown metric, an input that is missing, not finite or out of bounds, an ``out``
         that does not match, or a cube larger than the memory that is free.
     """
-    wanted, dtype = chosen(metrics, data), real_dtype(dtype)
+    wanted, dtype = metric_names(metrics, data), real_dtype(dtype)
     if data.chunks:
         if out is not None:
             raise InputError("out= is no place for a lazy cube; expected inputs without chunks")
         return _lazy(data, wanted, dtype)
-    full = complete(data, needed(wanted))
+    full = complete(data, required(wanted))
     if isinstance(out, xr.Dataset) and not same_policies(full, data):
         asked = data.variables[POLICY].values.tolist()
         raise InputError(f"out= with policy={asked!r}; expected the baseline first among policies")
@@ -317,26 +317,26 @@ def sweep(
 def _lazy(data: xr.Dataset, wanted: list[str], dtype: str) -> xr.Dataset:
     """Sweep block by block, when somebody asks for a block."""
     known = data.compute()
-    complete(known, needed(wanted))
+    complete(known, required(wanted))
     dims_of = wanted_dims(by_policy(known), wanted)
     cube = dask_blocks.lazy_cube(known, dims_of, data.chunksizes, wanted, dtype, sweep, in_force())
     return cube.assign_attrs(provenance())
 
 
-def chosen(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
+def metric_names(names: Iterable[str] | None, data: xr.Dataset) -> list[str]:
     """Names of metrics; by default all but those of an optional input that is not given."""
     checks.dataset("the inputs", data)
     every = [q.name for q in metrics()]
     if names is None:
         lacking = {n for n, q in QUANTITIES.items() if q.optional and n not in data.variables}
-        return [n for n in every if not lacking & needed([n])]
+        return [n for n in every if not lacking & required([n])]
     wanted = checks.texts("metrics", names)
     if not wanted:
         raise InputError("metrics=[] is empty; expected at least one name")
     for name in wanted:
         if name not in every:
             words = nearest(name, every, "`prophet-xr metrics`")
-            raise InputError(f"metric {shown(name)} is unknown; {words}")
+            raise InputError(f"metric {brief(name)} is unknown; {words}")
     return wanted
 
 

@@ -52,7 +52,7 @@ class Quantity:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """Quantities that the formula reads, each once."""
-        return tuple(dict.fromkeys(map(of, self.inputs)))
+        return tuple(dict.fromkeys(map(quantity_of, self.inputs)))
 
     @property
     def attrs(self) -> dict[str, object]:
@@ -72,7 +72,7 @@ QUANTITIES: dict[str, Quantity] = {}
 LABELLED: list[str] = []  # axes whose values are labels of rows
 
 
-def of(argument: str) -> str:
+def quantity_of(argument: str) -> str:
     """Name the quantity an argument reads: ``baseline_x`` is ``x`` in the policy row baseline."""
     return argument.removeprefix(_PREFIX)
 
@@ -130,7 +130,7 @@ def metric(
     def register(formula: Callable[..., float]) -> Callable[..., float]:
         carried(formula)
         for name in inspect.signature(formula).parameters:
-            if of(name) not in QUANTITIES:
+            if quantity_of(name) not in QUANTITIES:
                 raise ValueError(
                     f"metric {formula.__name__!r} reads {name!r}, which is not declared"
                 )
@@ -215,7 +215,7 @@ def fields(of: str) -> list[Quantity]:
     return [q for q in QUANTITIES.values() if q.of == of]
 
 
-def needed(wanted: Iterable[str]) -> frozenset[str]:
+def required(wanted: Iterable[str]) -> frozenset[str]:
     """Return ``wanted`` and every quantity they read, directly or not."""
     return _needed(tuple(wanted))
 

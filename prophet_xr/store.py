@@ -23,7 +23,7 @@ def save(cube: xr.Dataset, path: str | Path) -> None:
     Raises InputError for a name that would be read as Zarr, OSError if the disk does.
     """
     checks.dataset("cube", cube, "the cube of a sweep")
-    target = checks.path(path)
+    target = checks.file_path(path)
     if target.suffix == ".zarr":
         raise InputError(f"path {str(path)!r} ends in '.zarr'; px.save writes NetCDF, expected .nc")
     try:
@@ -42,7 +42,7 @@ def load(path: str | Path) -> xr.Dataset:
 
     Raises InputError for a file that is missing, truncated or none of these.
     """
-    source = checks.path(path)
+    source = checks.file_path(path)
     if not source.exists():
         raise InputError(
             f"cube {source} does not exist; expected what px.save or px.sweep_to wrote"

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from prophet_xr import checks
-from prophet_xr.errors import InputError, nearest, shown
+from prophet_xr.errors import InputError, brief, nearest
 from prophet_xr.registry import QUANTITIES
 
 
@@ -29,7 +29,7 @@ def test_a_number_may_be_of_any_real_type(value):
 )
 def test_what_is_no_finite_number_is_none(value):
     with pytest.raises(
-        InputError, match=re.escape(f"size={shown(value)}; expected a number from 0 to")
+        InputError, match=re.escape(f"size={brief(value)}; expected a number from 0 to")
     ):
         checks.number("size", value, 0, 3)
     with pytest.raises(InputError, match="; expected a whole number, at least 0"):

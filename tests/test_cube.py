@@ -6,7 +6,7 @@ import xarray as xr
 
 from prophet_xr import grid
 from prophet_xr.errors import InputError
-from prophet_xr.registry import QUANTITIES, metrics, needed
+from prophet_xr.registry import QUANTITIES, metrics, required
 
 
 @pytest.mark.parametrize("q", metrics(), ids=lambda q: q.name)
@@ -34,7 +34,7 @@ def test_six_axes_give_natural_dims():
 
 
 def test_every_axis_is_felt_by_a_metric():
-    felt = needed(q.name for q in metrics())
+    felt = required(q.name for q in metrics())
     numeric = [q.name for q in QUANTITIES.values() if not q.formula and not q.of]
     for name in numeric:
         fields = [q.name for q in QUANTITIES.values() if q.of == name]

@@ -12,7 +12,7 @@ import prophet_xr as px
 from prophet_xr import cli, grid
 from prophet_xr.engine import codegen, nests
 from prophet_xr.engine.limits import Limits
-from prophet_xr.registry import QUANTITIES, needed
+from prophet_xr.registry import QUANTITIES, required
 from prophet_xr.terminal import catalogue_text
 
 ROOT = Path(__file__).parent.parent
@@ -103,7 +103,7 @@ def test_every_command_has_a_row():
 def test_the_generated_code_is_what_the_page_shows():
     wanted = ["fits", "kv_extension"]
     data = px.inputs(model=["mixtral-8x7b", "olmoe-1b-7b"], gpu=["A100-80GB", "H200"], batch=1)
-    need = needed(wanted)
+    need = required(wanted)
     full = grid.complete(data, need)
     plan = nests.nests(full, need, wanted, nests.dim_order(full), "float64", Limits())
     text = (DOCS / "architecture.md").read_text()

@@ -138,7 +138,7 @@ def count(config):
 
 
 def numbers(config):
-    return {name: int(c.value) for name, (c, _) in reader.read(config).fields.items()}
+    return {name: int(c.value) for name, (c, _) in reader.read_config(config).fields.items()}
 
 
 def compare(config):

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import prophet_xr as px
-from prophet_xr.grid import chosen
+from prophet_xr.grid import metric_names
 from prophet_xr.registry import metrics
 
 
@@ -23,7 +23,7 @@ def test_round_trip_keeps_everything(cube, tmp_path):
         xr.testing.assert_identical(back.load(), cube)
         cell = back.sel(batch=1, policy="prophet")
         assert cell.unique_experts.item() == 2
-        for q in (q for q in metrics() if q.name in chosen(None, cube)):
+        for q in (q for q in metrics() if q.name in metric_names(None, cube)):
             array = back[q.name]
             assert array.attrs["units"] == q.units
             assert array.attrs["long_name"] == q.long_name

@@ -53,7 +53,7 @@ def arithmetic(text: str) -> float:
         raise ValueError(f"{text!r} is not arithmetic: {problem}") from None
 
 
-def number(text: str, q: Quantity) -> float:
+def parse_number(text: str, q: Quantity) -> float:
     """Read ``"141 GB"`` or ``"2 * 32 * 8 * 128"`` in the unit of ``q``."""
     try:
         return arithmetic(text)
@@ -126,7 +126,7 @@ def group(file: Path, label: str) -> xr.Dataset:
 
 def _counted(folder: Path, row: str, entry: dict) -> dict:
     """Fields counted from a model's config.json, under those that the TOML file gives itself."""
-    counted = reader.read(folder / "configs" / f"{row}.json", entry["name"])
+    counted = reader.read_config(folder / "configs" / f"{row}.json", entry["name"])
     status = entry.get("status", "exact")
     cells = {
         name: {**cell, "status": status} if cell["status"] == "exact" else cell
@@ -149,7 +149,7 @@ def _cell(entry: dict, q: Quantity, file: Path, row: str) -> tuple[float, str, s
             f"specs: {file}, row {row!r}: {q.name} has status {status!r}, not {STATUSES}"
         )
     text = str(cell["value"])
-    return number(text, q), cell["source"], status, text
+    return parse_number(text, q), cell["source"], status, text
 
 
 def defaults(file: Path) -> xr.Dataset:

@@ -16,7 +16,7 @@ from pathlib import Path
 import xarray as xr
 
 from prophet_xr.catalogue import specs, unstated
-from prophet_xr.catalogue.config import reader
+from prophet_xr.catalogue.config import keys, reader
 from prophet_xr.catalogue.plans import parse
 from prophet_xr.catalogue.specs import TEXTS
 from prophet_xr.checks import text
@@ -24,8 +24,8 @@ from prophet_xr.errors import InputError, SpecError
 from prophet_xr.files import replacing
 from prophet_xr.registry import fields
 
-MODEL, PLAN = "model", "plan"
-WORDS = ("name", "stored_precision", "notes", "config")
+MODEL, _PLAN = "model", "plan"
+_WORDS = ("name", "stored_precision", "notes", "config")
 
 
 def slug(name: str) -> str:
@@ -74,7 +74,7 @@ def spec_from_config(
     for what, given in (("name", name), ("like", like)):
         if given is not None:
             text(what, given)
-    row = reader.read(config, name, like)
+    row = reader.read_config(config, name, like)
     entries = unstated.entries(row)
     data = xr.Dataset(coords={MODEL: slug(row.name)})
     for q in fields(MODEL):
@@ -82,7 +82,7 @@ def spec_from_config(
         data[q.name] = ((), float(entry["number"]), q.attrs)
         for companion, key in zip(TEXTS, ("source", "status", "value"), strict=True):
             data[f"{q.name}_{companion}"] = entry[key]
-    return data.assign({word: getattr(row, word) for word in WORDS})
+    return data.assign({word: getattr(row, word) for word in _WORDS})
 
 
 # --- What the user keeps ---------------------------------------------------------------------
@@ -121,7 +121,7 @@ def add(
     data = {
         "name": row["name"].item(),
         "like": like,
-        "config": reader.load(config),
+        "config": keys.load_config(config),
     }
     with replacing(target) as draft:
         draft.write_text(json.dumps(data), encoding="utf-8")
@@ -136,7 +136,7 @@ def own(label: str) -> xr.Dataset:
 
 @cache
 def _own(file: Path, _changed: int) -> xr.Dataset:
-    kept = reader.load(file)
+    kept = keys.load_config(file)
     config, name, like = kept.get("config"), kept.get("name"), kept.get("like")
     if not isinstance(config, Mapping) or not isinstance(name, str):
         raise SpecError(f"model {file}: expected a file made by `prophet-xr specs add`")
@@ -147,7 +147,7 @@ def _own(file: Path, _changed: int) -> xr.Dataset:
 # --- Rows for a sweep ------------------------------------------------------------------------
 
 
-def labels(label: str, study: str = "verified") -> list[str]:
+def known_labels(label: str, study: str = "verified") -> list[str]:
     """Labels of an axis; models of the user come last."""
     own = kept() if label == MODEL else []
     found = specs.rows(label, study)[label].values.tolist()
@@ -176,13 +176,13 @@ def row_labels(rows: Iterable[object]) -> dict[str, xr.Dataset]:
     return found
 
 
-def rows(
+def rows_by_label(
     label: str, study: str, asked: Iterable[str], given: Mapping[str, xr.Dataset]
 ) -> xr.Dataset:
     """Rows of an axis by label: the catalogue's, and of models the user's and those given."""
     group = "published/model" if label == MODEL and study == "published" else label
     table = specs.rows(label, study)
-    if label == PLAN:
+    if label == _PLAN:
         return _plans(asked)
     if label != MODEL:
         return table
@@ -203,8 +203,8 @@ def _plans(asked: Iterable[str]) -> xr.Dataset:
     """Rows of plans, each from its label alone."""
     labels = list(asked)
     degrees = [parse(label) for label in labels]
-    columns = {q.name: (PLAN, [d[q.name] for d in degrees], q.attrs) for q in fields(PLAN)}
-    return xr.Dataset(columns, coords={PLAN: labels})
+    columns = {q.name: (_PLAN, [d[q.name] for d in degrees], q.attrs) for q in fields(_PLAN)}
+    return xr.Dataset(columns, coords={_PLAN: labels})
 
 
 def _plain(row: xr.Dataset, words: Container) -> xr.Dataset:

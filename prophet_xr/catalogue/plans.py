@@ -14,10 +14,10 @@ DEGREES = {
     "dp": "data_degree",
     "ep": "expert_degree",
 }
-LARGEST = 100_000
-TENSOR = ("tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8")
-EXPERT = ("dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64")
-USUAL = (*TENSOR, *EXPERT)  # plans of 1 to 64 GPUs, in servers of 8
+LARGEST_DEGREE = 100_000
+TENSOR_PLANS = ("tp1", "tp2", "tp4", "tp8", "tp8-pp2", "tp8-pp4", "tp8-pp8")
+EXPERT_PLANS = ("dp2-ep2", "dp4-ep4", "dp8-ep8", "dp16-ep16", "dp32-ep32", "dp64-ep64")
+USUAL = (*TENSOR_PLANS, *EXPERT_PLANS)  # plans of 1 to 64 GPUs, in servers of 8
 
 
 def parse(label: str) -> dict[str, float]:
@@ -28,7 +28,7 @@ def parse(label: str) -> dict[str, float]:
     degrees: dict[str, float] = {}
     for part in label.lower().split("-"):
         match = re.fullmatch(r"(tp|pp|dp|ep)([1-9][0-9]{0,5})", part)
-        if not match or match[1] in degrees or int(match[2]) > LARGEST:
+        if not match or match[1] in degrees or int(match[2]) > LARGEST_DEGREE:
             raise InputError(
                 f"plan={label!r} is no plan; expected tp, pp, dp and ep with their degrees, each "
                 f"at most once, as tp8, tp8-pp2 or dp32-ep32"

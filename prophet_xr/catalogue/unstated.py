@@ -34,7 +34,7 @@ def _share_of_experts(share: float, row: Row) -> Count:
     return Count(slots, f"{slots:g}")
 
 
-RULES: Mapping[str, Callable[[float, Row], Count]] = {
+_RULES: Mapping[str, Callable[[float, Row], Count]] = {
     "value": _value,
     "per_parameter": _per_parameter,
     "share_of_experts": _share_of_experts,
@@ -49,7 +49,7 @@ def entries(row: Row, file: Path | None = None) -> dict[str, dict]:
     """
     cells = {name: (count, keys, "exact") for name, (count, keys) in row.fields.items()}
     for name, (rule, number, source, status) in _read(file or _installed()).items():
-        cells[name] = (RULES[rule](number, row), source, status)
+        cells[name] = (_RULES[rule](number, row), source, status)
     return {
         name: {
             "number": count.value,
@@ -77,8 +77,8 @@ def _read(file: Path) -> dict[str, tuple[str, float, str, str]]:
 
 def _entry(entry: Mapping) -> tuple[str, float, str, str]:
     (rule,) = entry.keys() - {"source", "status"}
-    if rule not in RULES or entry["status"] not in specs.STATUSES:
+    if rule not in _RULES or entry["status"] not in specs.STATUSES:
         raise ValueError(
-            f"{dict(entry)} has no rule of {list(RULES)} or no status of the catalogue"
+            f"{dict(entry)} has no rule of {list(_RULES)} or no status of the catalogue"
         )
     return rule, float(entry[rule]), entry["source"], entry["status"]

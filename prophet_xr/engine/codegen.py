@@ -52,7 +52,15 @@ from functools import cache, lru_cache
 
 from prophet_xr.engine import accumulate
 from prophet_xr.engine.nests import Dims, Nest
-from prophet_xr.registry import BASELINE, MODULES, POLICY, Quantity, carried, is_baseline, of
+from prophet_xr.registry import (
+    BASELINE,
+    MODULES,
+    POLICY,
+    Quantity,
+    carried,
+    is_baseline,
+    quantity_of,
+)
 
 HEADER = "".join(
     [
@@ -64,7 +72,7 @@ HEADER = "".join(
 # time to compile, and the loops are the same.
 PLAIN = '@njit(error_model="numpy", inline="always")'
 CACHED = '@njit(error_model="numpy", cache=True, nogil=True)'
-COMPILED = '@njit(error_model="numpy", nogil=True)'
+_COMPILED = '@njit(error_model="numpy", nogil=True)'
 FOLDING = (
     accumulate.clear,
     accumulate.add_row,
@@ -122,7 +130,7 @@ def _outer_index(nest: Nest, name: str, dims: Dims, *, baseline: bool = False) -
 
 def _fetch(nest: Nest, argument: str) -> tuple[str, list[str], list[str]]:
     """How one cell of ``argument`` is written, its scratch and the lines that bring it in."""
-    name = of(argument)
+    name = quantity_of(argument)
     dims = nest.reads[name]
     outer = _outer_index(nest, name, dims, baseline=is_baseline(argument))
     inner = tuple(d for d in nest.row if d in dims)
@@ -235,7 +243,7 @@ def source(nest: Nest) -> str:
     arguments += [f"in_{n}" for n in nest.reads] + [f"out_{n}" for n in nest.stores]
     arguments += [f"{kind}_{n}" for n in nest.reduces for kind in ("numbers", "positions")]
     formulas = [function(q.formula, f"f_{q.name}") for q in nest.metrics if q.formula]
-    helpers = [function(f, f.__name__, COMPILED) for f in FOLDING if nest.reduces]
+    helpers = [function(f, f.__name__, _COMPILED) for f in FOLDING if nest.reduces]
     fill = f"{CACHED}\ndef fill({', '.join(arguments)}):"
     sizes = [f"n_row = {count}"]
     if nest.block:
@@ -254,10 +262,10 @@ def _row(nest: Nest) -> tuple[dict[str, str], list[str], list[str], list[str]]:
     before: list[str] = []
     body: list[str] = []
     for argument in dict.fromkeys([*nest.arguments, *nest.read_to_reduce]):
-        if of(argument) in nest.reads:
+        if quantity_of(argument) in nest.reads:
             cell[argument], spread, lines = _fetch(nest, argument)
             scratch += spread
-            alike = is_baseline(argument) or POLICY not in nest.reads[of(argument)]
+            alike = is_baseline(argument) or POLICY not in nest.reads[quantity_of(argument)]
             (before if alike else body).extend(lines)
     for together in _bodies(nest):
         kept, lines = _compute(nest, together, cell)

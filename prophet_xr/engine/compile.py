@@ -23,7 +23,7 @@ from typing import Any
 
 from prophet_xr.files import replacing
 
-log = logging.getLogger("prophet_xr")
+logger = logging.getLogger("prophet_xr")
 
 
 def cache_dir() -> Path:
@@ -62,7 +62,7 @@ def ensure_compiled(function: Any, arguments: Iterable[object]) -> None:
         kept = list(Path(path).glob(f"{name}.*.nb[ci]")) if path else []
         if not kept:
             raise
-        log.warning("cache of %s: %r; compiling it anew", name, problem)
+        logger.warning("cache of %s: %r; compiling it anew", name, problem)
         for file in kept:
             file.unlink(missing_ok=True)
         function.compile(types)
@@ -81,14 +81,16 @@ def _fill(text: str) -> Any:
         _unkept(str(problem))
         return _in_memory(text)
     if not list(code_folder().glob(f"__pycache__/{name}.*.nbi")):
-        log.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
+        logger.info("compiling loop nest %s (once; kept in %s)", name[5:], path.parent)
     return _imported(name, path).fill
 
 
 @cache
 def _unkept(problem: str) -> None:
     """Say once that nothing can be written."""
-    log.warning("cache directory %s: %s; compiled code is kept in memory", code_folder(), problem)
+    logger.warning(
+        "cache directory %s: %s; compiled code is kept in memory", code_folder(), problem
+    )
 
 
 def _in_memory(text: str) -> Any:
@@ -121,7 +123,7 @@ def _folder(chosen: Path) -> Path:
             return chosen
     except OSError as problem:
         folder = Path(tempfile.mkdtemp(prefix="prophet_xr_"))
-        log.warning("cache directory %s: %s; using %s", chosen, problem.strerror, folder)
+        logger.warning("cache directory %s: %s; using %s", chosen, problem.strerror, folder)
         return folder
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 from prophet_xr.engine.limits import Limits, using
 from prophet_xr.engine.nests import Dims
 from prophet_xr.engine.partition import part_lengths, slices
-from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, needed
+from prophet_xr.registry import POLICY, QUANTITIES, inputs_of, required
 
 Sweep = Callable[..., xr.Dataset]
 
@@ -74,7 +74,7 @@ def _arrays(
     import dask.array as da
     from dask.base import tokenize
 
-    read = inputs_of(needed(names))
+    read = inputs_of(required(names))
     inputs = data[list(read)].drop_vars(
         [c for c in data.coords if c not in (*read, *data.dims)], errors="ignore"
     )

@@ -19,7 +19,7 @@ from prophet_xr.engine.memory import Memory
 from prophet_xr.engine.nests import Dims, Nest, Reduction, dim_order, dims_of_quantities, nests
 from prophet_xr.engine.partition import PartedNests, parted_nests
 from prophet_xr.engine.run import evaluations, run_nest
-from prophet_xr.registry import QUANTITIES, needed
+from prophet_xr.registry import QUANTITIES, required
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ def prepared(
     With a reduction it is accumulated instead of stored.
     """
     wanted = list(wanted)
-    required = needed([*wanted, reduction.where] if reduction and reduction.where else wanted)
+    need = required([*wanted, reduction.where] if reduction and reduction.where else wanted)
     order = order or dim_order(data)
-    dims_of = dims_of_quantities(data, required, order)
+    dims_of = dims_of_quantities(data, need, order)
     return Prepared(
         sizes={d: data.sizes[d] for d in order},
         dims_of=dims_of,
-        nests=nests(data, required, wanted, order, dtype, limits, reduction),
+        nests=nests(data, need, wanted, order, dtype, limits, reduction),
         inputs=_inputs(data, dims_of),
     )
 
@@ -64,7 +64,7 @@ def prepared(
 def wanted_dims(data: xr.Dataset, wanted: Iterable[str]) -> dict[str, Dims]:
     """Dims of metrics, without computing them."""
     names = list(wanted)
-    dims_of = dims_of_quantities(data, needed(names), dim_order(data))
+    dims_of = dims_of_quantities(data, required(names), dim_order(data))
     return {n: dims_of[n] for n in names}
 
 

@@ -29,7 +29,7 @@ from math import prod
 import xarray as xr
 
 from prophet_xr.engine.limits import Limits
-from prophet_xr.registry import POLICY, QUANTITIES, Quantity, inputs_of, metrics, of
+from prophet_xr.registry import POLICY, QUANTITIES, Quantity, inputs_of, metrics, quantity_of
 
 Dims = tuple[str, ...]
 
@@ -90,7 +90,7 @@ class Nest:
     @property
     def quantities(self) -> tuple[str, ...]:
         """Quantities that it reads or reduces, each once."""
-        return tuple(dict.fromkeys([*map(of, self.arguments), *self.read_to_reduce]))
+        return tuple(dict.fromkeys([*map(quantity_of, self.arguments), *self.read_to_reduce]))
 
     @property
     def read_to_reduce(self) -> tuple[str, ...]:

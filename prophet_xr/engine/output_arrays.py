@@ -16,7 +16,7 @@ import xarray as xr
 from prophet_xr.checks import enough_memory
 from prophet_xr.engine.memory import ArrayType, aligned_array
 from prophet_xr.engine.partition import PartedNests, bytes_of
-from prophet_xr.errors import InputError, shown
+from prophet_xr.errors import InputError, brief
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,7 +28,7 @@ def real_dtype(dtype: object) -> str:
     except (TypeError, ValueError):
         name = ""
     if name not in ("float64", "float32"):
-        raise InputError(f"dtype={shown(dtype)} is unknown; expected 'float64' or 'float32'")
+        raise InputError(f"dtype={brief(dtype)} is unknown; expected 'float64' or 'float32'")
     return name
 
 

@@ -24,7 +24,7 @@ from prophet_xr.engine.codegen import source
 from prophet_xr.engine.compile import compiled
 from prophet_xr.engine.limits import Limits
 from prophet_xr.engine.nests import Dims, Nest
-from prophet_xr.registry import POLICY, is_baseline, of
+from prophet_xr.registry import POLICY, is_baseline, quantity_of
 
 
 @cache
@@ -202,7 +202,7 @@ def _cells(
     }
 
     def spread(argument: str) -> np.ndarray:
-        name = of(argument)
+        name = quantity_of(argument)
         dims, array = nest.reads.get(name, nest.dims), arrays[name]
         if is_baseline(argument) and POLICY in dims:
             array = np.take(array, [0], axis=dims.index(POLICY))

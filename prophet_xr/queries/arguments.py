@@ -56,7 +56,7 @@ def label(
     return np.where(some, of_each, nothing.get(labels.dtype.kind, np.nan))
 
 
-def labels(
+def labels_at(
     data: xr.Dataset, dims: Sequence[str], places: np.ndarray, some: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """Label along each dim of cells, whose positions ``places`` count all dims in C order."""

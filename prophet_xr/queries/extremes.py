@@ -10,15 +10,15 @@ from prophet_xr.catalogue import lookup
 from prophet_xr.catalogue.plans import USUAL
 from prophet_xr.checks import dataset, text, texts
 from prophet_xr.engine.codegen import Dims
-from prophet_xr.errors import InputError, nearest, shown
-from prophet_xr.grid import chosen
+from prophet_xr.errors import InputError, brief, nearest
+from prophet_xr.grid import metric_names
 from prophet_xr.queries import pareto
-from prophet_xr.queries.arguments import Names, dims_of, flag, labels, result
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels_at, result
 from prophet_xr.queries.summarize import tallies
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import SlabPlan, planned
 
-PLAN = "plan"
+_PLAN = "plan"
 SCREENED = 20_000  # rows; to find a front of fewer nothing need be compiled
 
 
@@ -68,7 +68,7 @@ def frontier(
     """
     keep = dims_of(data, "keep", keep)
     asked = [texts("maximise", maximise), texts("minimise", minimise)]
-    up, down = (chosen(names, data) if names else [] for names in asked)
+    up, down = (metric_names(names, data) if names else [] for names in asked)
     objectives = [*up, *down]
     if not objectives or len(set(objectives)) < len(objectives):
         raise InputError(f"objectives are {objectives!r}; expected at least one, each once")
@@ -89,7 +89,7 @@ def frontier(
         for name, values in zip(objectives, (costs * signs).T, strict=True)
     }
     for group, flat in ((kept, owners), (tuple(d for d in dims if d not in keep), places)):
-        variables |= {d: ("point", best) for d, best in labels(data, group, flat).items()}
+        variables |= {d: ("point", best) for d, best in labels_at(data, group, flat).items()}
     return result(data, map(str, data.dims), variables).set_coords(dims)
 
 
@@ -193,12 +193,12 @@ def cheapest(
     numbers = [n for n, q in QUANTITIES.items() if n in data.variables or q.formula]
     if text("cost", cost) not in numbers or QUANTITIES[cost].dtype == "bool":
         words = nearest(cost, numbers, "`px.inputs()` and `prophet-xr metrics`")
-        raise InputError(f"cost={shown(cost)} is no number; {words}")
+        raise InputError(f"cost={brief(cost)} is no number; {words}")
     flag(where)
     plan = planned(data, [cost], names, where, with_positions=True)
     tally = tallies(plan, [cost], names, POLICY in data.dims)[cost]
     some = tally.places[0] > 0
-    chosen_labels = labels(data, tally.over, tally.places[1], some)
+    chosen_labels = labels_at(data, tally.over, tally.places[1], some)
     variables: dict[str, tuple] = {d: (tally.dims, best) for d, best in chosen_labels.items()}
     least = np.where(some, tally.numbers[1], np.nan)
     variables["cost"] = (tally.dims, least, {**QUANTITIES[cost].attrs, "source_quantity": cost})
@@ -238,7 +238,7 @@ def min_gpus(data: xr.Dataset, *, where: str = "serves_context") -> xr.Dataset:
     >>> int(found.min_gpus), found["plan"].item()
     (8, 'tp8')
     """
-    if PLAN not in dataset("the inputs", data).dims:
-        usual = lookup.rows(PLAN, "verified", USUAL, {})
-        data = data.drop_vars([PLAN, *usual.data_vars], errors="ignore").merge(usual)
-    return cheapest(data, PLAN, cost="n_gpus", where=where).rename(cost="min_gpus")
+    if _PLAN not in dataset("the inputs", data).dims:
+        usual = lookup.rows_by_label(_PLAN, "verified", USUAL, {})
+        data = data.drop_vars([_PLAN, *usual.data_vars], errors="ignore").merge(usual)
+    return cheapest(data, _PLAN, cost="n_gpus", where=where).rename(cost="min_gpus")

@@ -9,7 +9,7 @@ from prophet_xr.engine.codegen import CACHED, HEADER, function
 from prophet_xr.engine.compile import compiled
 from prophet_xr.engine.run import cores, share
 
-WINDOW = 256  # rows that others are compared with
+_WINDOW = 256  # rows that others are compared with
 
 
 def candidates(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
@@ -20,10 +20,10 @@ def candidates(costs: np.ndarray, front: np.ndarray) -> np.ndarray:
     parts = np.linspace(0, costs.shape[1], cores() + 1).astype(np.int64).tolist()
     kept = np.empty(costs.shape[1], np.int64)
     counts = np.zeros(cores(), np.int64)
-    few = front[:: max(1, 2 * len(front) // WINDOW)]
+    few = front[:: max(1, 2 * len(front) // _WINDOW)]
     jobs = []
     for part in range(cores()):
-        window = np.empty((WINDOW, len(costs)))
+        window = np.empty((_WINDOW, len(costs)))
         window[: len(few)] = few
         jobs.append((costs, window, len(few), parts[part], parts[part + 1], kept, counts, part))
     share(_compiled(*jobs[0]), jobs)

@@ -5,12 +5,12 @@ import xarray as xr
 
 from prophet_xr.checks import choice, enough_memory, number, text
 from prophet_xr.errors import InputError
-from prophet_xr.grid import chosen
+from prophet_xr.grid import metric_names
 from prophet_xr.queries.arguments import dims_of, flag, label, result
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
 
-METHODS = ("linear", "label")
+_METHODS = ("linear", "label")
 
 
 def solve(
@@ -63,13 +63,13 @@ def solve(
     >>> round(float(found.batch.sel(policy="prophet")), 2)
     3.25
     """
-    (name,) = chosen([text("metric", metric)], data)
+    (name,) = metric_names([text("metric", metric)], data)
     (dim,) = dims_of(data, "along", text("along", along))
     flag(where)
     values = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
     if method is None:
         method = "linear" if values.dtype.kind in "iuf" else "label"
-    method = choice("method", method, METHODS)
+    method = choice("method", method, _METHODS)
     words = f"a finite number in {QUANTITIES[name].units}"
     target = number("target", target, expected=words)
     if method == "linear":

@@ -11,13 +11,13 @@ from prophet_xr.checks import choice, enough_memory, shares, texts
 from prophet_xr.engine import accumulate
 from prophet_xr.engine.codegen import Dims
 from prophet_xr.errors import InputError
-from prophet_xr.grid import chosen
-from prophet_xr.queries.arguments import Names, dims_of, flag, labels, result
+from prophet_xr.grid import metric_names
+from prophet_xr.queries.arguments import Names, dims_of, flag, labels_at, result
 from prophet_xr.queries.quantiles import Histogram, exact
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import Slab, SlabPlan, lengths, planned
 
-METHODS = {"mean": "mean", "min": "minimum", "max": "maximum"}  # that CF has a name for
+_METHODS = {"mean": "mean", "min": "minimum", "max": "maximum"}  # that CF has a name for
 STATS = ("mean", "min", "max", "argmin", "argmax", "count", "quantile")
 SORTED = 2**22  # cells; quantiles of more are taken from a histogram
 
@@ -70,7 +70,7 @@ def summarize(
     >>> int(found.kv_extension_argmax_batch.sel(policy="prophet"))
     1
     """
-    wanted = chosen(texts("metrics", metrics), data)
+    wanted = metric_names(texts("metrics", metrics), data)
     over, stats = dims_of(data, "over", over), texts("stats", stats)
     if not stats:
         raise InputError("stats=[] is empty; expected at least one of " + ", ".join(STATS))
@@ -171,7 +171,7 @@ def _described(
         elif stat == "count":
             variables[f"{name}_{stat}"] = (tally.dims, count, {**attrs, "units": "1"})
         elif stat != "quantile":
-            best_labels = labels(data, tally.over, low_at if stat == "argmin" else high_at, some)
+            best_labels = labels_at(data, tally.over, low_at if stat == "argmin" else high_at, some)
             for d, best in best_labels.items():
                 variables[f"{name}_{stat}_{d}"] = (tally.dims, best, _label_attrs(d, attrs))
     return variables
@@ -180,8 +180,8 @@ def _described(
 def _attrs(name: str, stat: str, over: Dims) -> dict[str, str]:
     q = QUANTITIES[name]
     attrs = {"long_name": f"{q.long_name}: {stat}", "units": q.units}
-    if over and stat in METHODS:
-        attrs["cell_methods"] = " ".join([*(f"{d}:" for d in over), METHODS[stat]])
+    if over and stat in _METHODS:
+        attrs["cell_methods"] = " ".join([*(f"{d}:" for d in over), _METHODS[stat]])
     return attrs
 
 

@@ -18,7 +18,7 @@ from prophet_xr.files import replacing
 
 COLUMN, PAGE = 3.3, 7.0  # in
 COLOURS = list(sns.color_palette("colorblind").as_hex())
-PROPHET, BASELINE = COLOURS[0], COLOURS[3]
+PROPHET_COLOUR, BASELINE_COLOUR = COLOURS[0], COLOURS[3]
 INK, FAINT, RULE = "#222222", "#6e6e6e", "#d9d9d9"
 # STIX (Times) goes with a paper's text, and embeds in a quarter of the time of DejaVu Sans,
 # whose layout tables are large.
@@ -53,7 +53,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Write ``<name>.pdf`` and ``<name>.png``, each next to its place, then renamed.
 
     The same figure gives the same bytes: no file holds a time.  Raises OSError if the disk does.
@@ -75,7 +75,7 @@ def wrapped(text: str, width: int) -> str:
     )
 
 
-def log(axes: Axes, which: str, ticks: Iterable[float] | None = None) -> None:
+def log_axis(axes: Axes, which: str, ticks: Iterable[float] | None = None) -> None:
     """Make a log axis with numbers as people write them: 0.1, 1, 10, 1,000."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -91,7 +91,7 @@ def label_rows(axes: Axes, labels: list[str], above: float = 0.0) -> None:
     axes.set_ylim(len(labels) - 0.4, -0.6 - above)
 
 
-def beside(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
+def label_near(axes: Axes, text: str, at: tuple, shift: float, color: str = INK, **more) -> None:
     """Text to the right of a point, or to its left if ``shift`` (in points) is negative."""
     axes.annotate(
         text,

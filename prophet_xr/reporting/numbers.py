@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from prophet_xr.errors import InputError, nearest
 
-UNITS = {"B": 1.0, "GB": 1e9, "GiB": 2.0**30, "MB": 1e6, "KiB": 1024.0}
+_UNITS = {"B": 1.0, "GB": 1e9, "GiB": 2.0**30, "MB": 1e6, "KiB": 1024.0}
 
 
 def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
@@ -15,8 +15,8 @@ def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
     Raises InputError for a unit that the quantity is not measured in.
     """
     have = str(values.attrs.get("units", ""))
-    if have.startswith("B") and unit in UNITS:
-        scale = 1 / UNITS[unit]
+    if have.startswith("B") and unit in _UNITS:
+        scale = 1 / _UNITS[unit]
     elif have == "1" and unit == "%":
         scale = 100.0
     elif have == "parameter" and unit == "1e9":
@@ -24,7 +24,7 @@ def shown(values: xr.DataArray, unit: str) -> xr.DataArray:
     elif have == "s" and unit == "ms":
         scale = 1e3
     else:
-        raise InputError(f"{values.name} is in {have!r}, not in {unit!r}; {nearest(unit, UNITS)}")
+        raise InputError(f"{values.name} is in {have!r}, not in {unit!r}; {nearest(unit, _UNITS)}")
     return (values * scale).assign_attrs({**values.attrs, "units": unit})
 
 
@@ -45,7 +45,7 @@ def pipes(rows: list[list], headers: list[str]) -> str:
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
-def plain(rows: list[list], headers: list[str]) -> str:
+def text_table(rows: list[list], headers: list[str]) -> str:
     """Table of text in columns, without rules."""
     return tabulate(rows, headers, tablefmt="plain", disable_numparse=True)
 
@@ -55,7 +55,7 @@ def arithmetic_text(arithmetic: str) -> str:
     return arithmetic.replace("*", "x")
 
 
-def number(value: float) -> str:
+def number_text(value: float) -> str:
     """Write a number in full if it is whole, else with six significant digits."""
     value = float(f"{value:.15g}")  # what a change of unit leaves behind
     if value == int(value) and abs(value) < 1e15:

@@ -135,7 +135,7 @@ def _table(part: Part, values: list[Any], path: Path, tables: dict[str, Any], na
 
 
 def _figure(part: Part, values: list[Any], path: Path) -> None:
-    figure_style.save(part(*values), path.parent, path.name)
+    figure_style.save_figure(part(*values), path.parent, path.name)
 
 
 def _page(part: Part, values: list[Any], path: Path) -> None:

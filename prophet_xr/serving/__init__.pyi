@@ -1,10 +1,10 @@
 from .distributions import fixed, gamma, lognormal, quantiles
-from .loads import checked, faster, load, rate, synthetic
+from .loads import checked_load, faster, load, rate, synthetic
 from .preset_loads import preset, presets
 from .traces import trace
 
 __all__ = [
-    "checked",
+    "checked_load",
     "faster",
     "fixed",
     "gamma",

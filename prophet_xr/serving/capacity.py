@@ -26,7 +26,7 @@ from prophet_xr.serving.state import Requests
 DOUBLINGS = 20  # of the load's own rate, either way
 OUTCOMES = ("found", "met_at_no_rate", "met_at_every_rate", "too_many_turned_away")
 FOUND, AT_NO_RATE, AT_EVERY_RATE, TOO_MANY_REJECTED = range(4)
-OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
+_OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "capacity": ((), "1 / s", "Highest rate of requests that meets the objectives"),
     "scale": ((), "1", "That rate over the load's own"),
     "throughput": ((), "1 / s", "Output tokens per second at that rate"),
@@ -93,7 +93,7 @@ def capacity(
         return _search(tables, requests, objective, tolerance)
 
     cubes, outcomes = serve_each(inputs, load, outcome)
-    result = labelled(cubes, load, outcomes, OUTPUTS)
+    result = labelled(cubes, load, outcomes, _OUTPUTS)
     result.outcome.attrs |= registry.flags(OUTCOMES)
     return result.assign_attrs(provenance())
 

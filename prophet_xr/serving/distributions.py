@@ -13,26 +13,26 @@ import numpy as np
 from prophet_xr.checks import number
 from prophet_xr.errors import InputError
 
-MOST = 1e9  # of a value that is drawn
+_MOST = 1e9  # of a value that is drawn
 
 Quantile = Callable[[np.ndarray], np.ndarray]
 
 
-class Family(NamedTuple):
+class _Family(NamedTuple):
     """A family of distributions: its name in scipy.stats, and its arguments from our numbers."""
 
     name: str
     arguments: Callable[..., dict[str, float]]
 
 
-FAMILIES = {
-    "uniform": Family("uniform", lambda low, high: {"loc": low, "scale": high - low}),
-    "triangular": Family(
+DISTRIBUTIONS = {
+    "uniform": _Family("uniform", lambda low, high: {"loc": low, "scale": high - low}),
+    "triangular": _Family(
         "triang",
         lambda low, mode, high: {"c": (mode - low) / (high - low), "loc": low, "scale": high - low},
     ),
-    "lognormal": Family("lognorm", lambda median, spread: {"s": spread, "scale": median}),
-    "gamma": Family("gamma", lambda cv: {"a": cv**-2, "scale": cv**2}),  # of mean 1
+    "lognormal": _Family("lognorm", lambda median, spread: {"s": spread, "scale": median}),
+    "gamma": _Family("gamma", lambda cv: {"a": cv**-2, "scale": cv**2}),  # of mean 1
 }
 
 
@@ -47,7 +47,7 @@ def distribution(kind: str, *numbers: float) -> Any:
     """
     from scipy import stats  # late: importing it takes a second, and many loads need none of it
 
-    family = FAMILIES[kind]
+    family = DISTRIBUTIONS[kind]
     return getattr(stats, family.name)(**family.arguments(*numbers))
 
 
@@ -77,7 +77,7 @@ def exponential(shares: np.ndarray) -> np.ndarray:
 
 def fixed(value: float) -> Quantile:
     """Draw the same value every time."""
-    number("fixed value", value, 0, MOST)
+    number("fixed value", value, 0, _MOST)
     return empirical([float(value)])
 
 
@@ -86,7 +86,7 @@ def lognormal(median: float, spread: float) -> Quantile:
 
     The mean is median x exp(spread**2 / 2), never below the median.
     """
-    number("median of a lognormal", median, np.nextafter(0, 1), MOST)
+    number("median of a lognormal", median, np.nextafter(0, 1), _MOST)
     number("spread of a lognormal", spread, 0, 10)
     if spread == 0:  # scipy has none
         return fixed(median)

@@ -16,13 +16,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from prophet_xr.checks import number, whole
-from prophet_xr.errors import InputError, shown
+from prophet_xr.errors import InputError, brief
 from prophet_xr.serving.distributions import Quantile, fixed, gamma
 
-LARGEST = 10**9  # tokens of one request
+LARGEST_TOKENS = 10**9  # tokens of one request
 MOST = 10**7  # requests of one load
 LATEST = 1e9  # s after the first request
-TITLES = {
+_TITLES = {
     "arrival": ("Arrival after the first request", "s"),
     "prompt": ("Tokens of the prompt", "token"),
     "output": ("Tokens generated", "token"),
@@ -64,10 +64,10 @@ def load(
     if priority is not None:
         columns["priority"] = priority
     data = {name: ("request", np.asarray(values)) for name, values in columns.items()}
-    return checked(xr.Dataset(data, attrs=attrs))
+    return checked_load(xr.Dataset(data, attrs=attrs))
 
 
-def checked(load: xr.Dataset) -> xr.Dataset:
+def checked_load(load: xr.Dataset) -> xr.Dataset:
     """Give a load its types, names and units.
 
     Raises InputError for a column that is missing, of another shape or type, not finite, unsorted,
@@ -75,15 +75,20 @@ def checked(load: xr.Dataset) -> xr.Dataset:
     """
     if not isinstance(load, xr.Dataset):
         raise InputError(f"load is a {type(load).__name__}; expected a Dataset over 'request'")
-    made = {name: _column(load, name) for name in TITLES if name in load or name != "priority"}
+    made = {name: _column(load, name) for name in _TITLES if name in load or name != "priority"}
     count = made["arrival"].size
     if not 0 < count <= MOST:
         raise InputError(f"load holds {count:,} requests; expected 1 to {MOST:,}")
     _times(made["arrival"])
     for name in ("prompt", "output"):
-        _refuse(name, made[name], (made[name] < 1) | (made[name] > LARGEST), f"1 to {LARGEST:,}")
+        _refuse(
+            name,
+            made[name],
+            (made[name] < 1) | (made[name] > LARGEST_TOKENS),
+            f"1 to {LARGEST_TOKENS:,}",
+        )
     labelled = {
-        name: ("request", values, dict(zip(("long_name", "units"), TITLES[name], strict=True)))
+        name: ("request", values, dict(zip(("long_name", "units"), _TITLES[name], strict=True)))
         for name, values in made.items()
     }
     return xr.Dataset(labelled, attrs=load.attrs)
@@ -91,7 +96,7 @@ def checked(load: xr.Dataset) -> xr.Dataset:
 
 def _column(load: xr.Dataset, name: str) -> np.ndarray:
     if name not in load.variables:
-        raise InputError(f"load has no {name!r}, only {shown(list(load))}; expected {name}")
+        raise InputError(f"load has no {name!r}, only {brief(list(load))}; expected {name}")
     values = load[name]
     if values.dims != ("request",):
         raise InputError(f"{name} of the load has dims {values.dims}; expected ('request',)")
@@ -186,7 +191,7 @@ def synthetic(
 def _tokens(quantile: int | Quantile, shares: np.ndarray) -> np.ndarray:
     """Lengths drawn at these shares, rounded to whole tokens, at least 1."""
     if not callable(quantile):
-        number("length", quantile, 1, LARGEST, f"1 to {LARGEST:,} tokens")
+        number("length", quantile, 1, LARGEST_TOKENS, f"1 to {LARGEST_TOKENS:,} tokens")
         quantile = fixed(quantile)
     values = quantile(shares)
-    return np.clip(np.rint(values), 1, LARGEST).astype(np.int64)
+    return np.clip(np.rint(values), 1, LARGEST_TOKENS).astype(np.int64)

@@ -4,7 +4,7 @@
 are those that a number has in addition to the dims of inputs and load.
 """
 
-QUANTILE, CAUSE, TIME = ("quantile",), ("cause",), ("time_bin",)
+_QUANTILE, CAUSE, _TIME = ("quantile",), ("cause",), ("time_bin",)
 
 OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "requests": ((), "1", "Requests of the load"),
@@ -19,11 +19,11 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "offered_rate": ((), "1 / s", "Requests that arrive per second"),
     "request_rate": ((), "1 / s", "Requests finished per second"),
     "throughput": ((), "1 / s", "Output tokens per second"),
-    "ttft": (QUANTILE, "s", "Time to first token"),
+    "ttft": (_QUANTILE, "s", "Time to first token"),
     "ttft_mean": ((), "s", "Mean time to first token"),
-    "tpot": (QUANTILE, "s", "Time per output token"),
+    "tpot": (_QUANTILE, "s", "Time per output token"),
     "tpot_mean": ((), "s", "Mean time per output token"),
-    "e2e": (QUANTILE, "s", "Arrival to last token"),
+    "e2e": (_QUANTILE, "s", "Arrival to last token"),
     "e2e_mean": ((), "s", "Mean time from arrival to last token"),
     "wait_mean": ((), "s", "Mean time from arrival to first step"),
     "attainment": ((), "1", "Share of requests that meet both objectives"),
@@ -33,10 +33,10 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "batch_share": (("batch",), "1", "Share of time with so many sequences"),
     "batch_mean": ((), "1", "Mean batch over busy time"),
     "kv_peak": ((), "1", "Largest share of its budget that the KV cache takes"),
-    "time": (TIME, "s", "Middle of the bin after the first arrival"),
-    "batch_series": (TIME, "1", "Sequences running"),
-    "queue_series": (TIME, "1", "Requests waiting"),
-    "kv_used_series": (TIME, "B", "KV cache in use"),
-    "kv_budget_series": (TIME, "B", "Memory left for the KV cache"),
-    "expert_memory_series": (TIME, "B", "Expert weights in one GPU's memory"),
+    "time": (_TIME, "s", "Middle of the bin after the first arrival"),
+    "batch_series": (_TIME, "1", "Sequences running"),
+    "queue_series": (_TIME, "1", "Requests waiting"),
+    "kv_used_series": (_TIME, "B", "KV cache in use"),
+    "kv_budget_series": (_TIME, "B", "Memory left for the KV cache"),
+    "expert_memory_series": (_TIME, "B", "Expert weights in one GPU's memory"),
 }

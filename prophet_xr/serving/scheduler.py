@@ -337,7 +337,7 @@ def _compiled_scheduler() -> Any:
     return kept_on_disk(serve_all)
 
 
-COMPILED = _compiled_scheduler()
+_COMPILED = _compiled_scheduler()
 
 
 def serve(
@@ -361,7 +361,7 @@ def serve(
     """
     state = empty_state(tables, requests.arrival[0])
     arrays = empty_arrays(tables, requests.arrival.size, bins)
-    if not COMPILED.signatures:
-        ensure_compiled(COMPILED, (state, tables, requests, arrays))
-    COMPILED(state, tables, requests, arrays)
+    if not _COMPILED.signatures:
+        ensure_compiled(_COMPILED, (state, tables, requests, arrays))
+    _COMPILED(state, tables, requests, arrays)
     return state, arrays

@@ -33,7 +33,7 @@ LIMITS = ("max_sequences", "max_batched_tokens", "context", "data_degree")
 LIMITS_PER_DATA_RANK = ("max_sequences", "max_batched_tokens")  # of an engine; ranks add up
 GRID_DIMS = ("batch", "prompt_tokens", "context", "prompt_context")
 BLOCKS = "blocks"
-WINDOW = 128.0  # token; the shortest sliding window there is, and others are powers of 2 of it
+_WINDOW = 128.0  # token; the shortest sliding window there is, and others are powers of 2 of it
 LARGEST_BUDGET = 2.0**62  # B, of what 64-bit integers can hold
 
 
@@ -169,7 +169,7 @@ def _without_load(inputs: xr.Dataset) -> xr.Dataset:
 
 def _step_parts(base: xr.Dataset, slots: int, tokens: int, longest: int) -> xr.Dataset:
     """`STEP_PARTS` on the grid, up to so many sequences, prompt tokens and tokens of context."""
-    contexts = np.r_[1.0, powers(WINDOW, longest, 2.0)]  # linear below and between windows
+    contexts = np.r_[1.0, powers(_WINDOW, longest, 2.0)]  # linear below and between windows
     # the last prompts of the grid lie between whole numbers of tokens: it is linear there anyway
     prompts = xr.Variable("prompt_tokens", prompt_grid(tokens), {CONTINUOUS: 1})
     grid = {"batch": batch_grid(slots), "prompt_tokens": prompts}

@@ -20,11 +20,11 @@ import xarray as xr
 from prophet_xr import checks
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.engine.run import cores
-from prophet_xr.errors import InputError, shown
+from prophet_xr.errors import InputError, brief
 from prophet_xr.registry import LABELLED, QUANTITIES
 from prophet_xr.serving import time_series
 from prophet_xr.serving.expected import BATCH, at_batch, expected
-from prophet_xr.serving.loads import checked
+from prophet_xr.serving.loads import checked_load
 from prophet_xr.serving.outputs import OUTPUTS
 from prophet_xr.serving.scheduler import serve
 from prophet_xr.serving.server_tables import (
@@ -201,7 +201,7 @@ def _loads(load: xr.Dataset) -> Iterator[xr.Dataset]:
         raise InputError(f"load is a {type(load).__name__}; expected a Dataset over {REQUEST!r}")
     dims = _dims(load)
     for point in np.ndindex(*(load.sizes[d] for d in dims)):
-        yield checked(load.isel(dict(zip(dims, point, strict=True))))
+        yield checked_load(load.isel(dict(zip(dims, point, strict=True))))
 
 
 def _requests(load: xr.Dataset) -> Requests:
@@ -214,7 +214,7 @@ def objectives(ttft: float, tpot: float, quantiles: Sequence[float]) -> np.ndarr
     """Check objectives; the quantiles as an array."""
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if not isinstance(value, Real) or not value > 0:
-            raise InputError(f"{name}={shown(value)}; expected seconds above 0")
+            raise InputError(f"{name}={brief(value)}; expected seconds above 0")
     return checks.shares("quantiles", [quantiles] if isinstance(quantiles, Real) else quantiles)
 
 

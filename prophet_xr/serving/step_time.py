@@ -35,7 +35,7 @@ def locate(grid, value):
 
 
 @inlined
-def between(low, high, share):
+def interpolate(low, high, share):
     """Interpolate linearly; at a share of 0 the value ``high`` may be anything, such as NaN."""
     return low if share == 0.0 else low + share * (high - low)
 
@@ -64,7 +64,9 @@ def interpolate_parts(tables, parts, batch, context, prompt_tokens, prompt_conte
             for k in range(2):
                 share = weight * (context_share if k else 1.0 - context_share)
                 row = tables.compute_time[b, p, context_at + k]
-                parts[0] += share * between(row[attended_at], row[attended_at + 1], attended_share)
+                parts[0] += share * interpolate(
+                    row[attended_at], row[attended_at + 1], attended_share
+                )
                 parts[1] += share * tables.memory_time[b, p, context_at + k]
             for n in range(PARTS - 2):
                 parts[2 + n] += weight * tables.other_times[b, p, n]

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from prophet_xr.errors import InputError, nearest
-from prophet_xr.serving.loads import LARGEST, LATEST, MOST, load
+from prophet_xr.serving.loads import LARGEST_TOKENS, LATEST, MOST, load
 
 LINE = 2**16  # bytes; the longest line of the Mooncake trace has 2 kB
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -182,13 +182,15 @@ def _in_order(seconds: float, times: array, name: str) -> float:
 def _whole_number(name: str, value: object) -> int:
     """Tokens, or a priority: a whole number written as one."""
     text = str(value) if type(value) in (int, str) else ""
-    low = -LARGEST if name == "priority" else 1
+    low = -LARGEST_TOKENS if name == "priority" else 1
     digits = text.removeprefix("-")
     if digits.isdecimal() and digits.isascii() and len(digits) <= 10:
         number = int(text)
-        if low <= number <= LARGEST:
+        if low <= number <= LARGEST_TOKENS:
             return number
-    raise ValueError(f"{name}={_short(value)}; expected a whole number, {low:,} to {LARGEST:,}")
+    raise ValueError(
+        f"{name}={_short(value)}; expected a whole number, {low:,} to {LARGEST_TOKENS:,}"
+    )
 
 
 def _seconds_of_date(name: str, value: object) -> float:

@@ -23,7 +23,7 @@ from prophet_xr.engine.nests import Dims, dim_order
 from prophet_xr.engine.output_arrays import real_dtype
 from prophet_xr.engine.partition import slices
 from prophet_xr.errors import InputError
-from prophet_xr.registry import POLICY, QUANTITIES, needed
+from prophet_xr.registry import POLICY, QUANTITIES, required
 from prophet_xr.streaming.checkpoint import part_folder
 from prophet_xr.streaming.slabs import Slab, SlabPlan, planned
 
@@ -113,7 +113,7 @@ def plan_cube(
 
 def _formulas_digest(metrics: list[str]) -> str:
     """Hash of the text of every formula that metrics depend on."""
-    names = needed(metrics)
+    names = required(metrics)
     texts = [
         codegen.function(q.formula, q.name)
         for q in QUANTITIES.values()
@@ -134,7 +134,7 @@ def _digest(data: xr.Dataset, *rest: object) -> str:
 # --- Two cubes ---------------------------------------------------------------------------------
 
 
-def labels(data: xr.Dataset, dim: str) -> list:
+def stored_labels(data: xr.Dataset, dim: str) -> list:
     """Labels of a dim; times in one unit, as a file may hold them in another."""
     values = data[dim].values
     return values.astype("M8[us]").tolist() if values.dtype.kind == "M" else values.tolist()
@@ -170,7 +170,7 @@ def _check_labels(cube: CubeOnDisk, old: xr.Dataset) -> None:
             )
     for dim in map(str, old.dims):
         unique(dim, old[dim].values)
-        known = labels(cube.data, dim) if dim in cube.data.dims else []
-        lost = [label for label in labels(old, dim) if label not in known]
+        known = stored_labels(cube.data, dim) if dim in cube.data.dims else []
+        lost = [label for label in stored_labels(old, dim) if label not in known]
         if lost:
             raise InputError(f"{dim}={lost[0]!r} is in {cube.target} but not in the inputs")

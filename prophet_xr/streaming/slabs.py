@@ -27,7 +27,7 @@ from prophet_xr.engine.nests import Dims, Nest, Reduction, dim_order
 from prophet_xr.engine.partition import part_lengths, slices, stored_arrays
 from prophet_xr.engine.run import evaluations, reduce_nest, run_nest
 from prophet_xr.grid import complete
-from prophet_xr.registry import POLICY, needed
+from prophet_xr.registry import POLICY, required
 
 Slab = Mapping[str, slice]
 
@@ -145,7 +145,7 @@ def planned(
     """
     names = [*wanted, where] if where else list(wanted)
     limits = in_force()
-    full = complete(data, needed(names))
+    full = complete(data, required(names))
     rest = [d for d in dim_order(full) if d != POLICY]
     reduced = tuple(d for d in rest if d in over)
     order = (POLICY, *_nested(full, [d for d in rest if d not in reduced], reduced, limits))

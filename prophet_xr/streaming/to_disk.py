@@ -24,7 +24,7 @@ import xarray as xr
 from prophet_xr import checks
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.errors import InputError
-from prophet_xr.grid import chosen
+from prophet_xr.grid import metric_names
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.store import load
 from prophet_xr.streaming.checkpoint import Journal, locked, recover, swap
@@ -33,8 +33,8 @@ from prophet_xr.streaming.cube_on_disk import (
     FORMULAS_DIGEST,
     CubeOnDisk,
     check_extends,
-    labels,
     plan_cube,
+    stored_labels,
 )
 from prophet_xr.streaming.slabs import Slab, lengths
 
@@ -78,7 +78,7 @@ def sweep_to(
     """
     target = _target(path)
     level = None if compression is None else _level(compression)
-    cube = plan_cube(data, target, chosen(metrics, data), dtype, level)
+    cube = plan_cube(data, target, metric_names(metrics, data), dtype, level)
     if target.exists():
         return _existing(cube)
     _write(cube, progress)
@@ -128,7 +128,7 @@ def extend(path: str | Path, data: xr.Dataset, *, progress: bool = True) -> xr.D
 
 def _target(path: str | Path) -> Path:
     """Path of the cube itself, with what a kill may have left of a swap put in order."""
-    target = checks.path(path)
+    target = checks.file_path(path)
     target = target.resolve() if target.is_symlink() else target
     if target.suffix not in (".zarr", ".nc"):
         raise InputError(f"path {str(path)!r} ends in {target.suffix!r}; expected .zarr or .nc")
@@ -307,8 +307,8 @@ def _known(cube: CubeOnDisk, dim: str, old: xr.Dataset) -> np.ndarray:
     """Which labels of a dim the old cube has; a dim that it lacks was the same for all."""
     if dim not in cube.data.dims:
         return np.ones(cube.plan.sizes[dim], bool)
-    known = set(labels(old, dim))
-    return np.array([label in known for label in labels(cube.data, dim)])
+    known = set(stored_labels(old, dim))
+    return np.array([label in known for label in stored_labels(cube.data, dim)])
 
 
 def _parts(slab: Slab, known: Mapping[str, np.ndarray]) -> Iterator[tuple[Slab, bool]]:

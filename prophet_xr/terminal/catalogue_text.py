@@ -13,8 +13,8 @@ from prophet_xr.catalogue import lookup as known
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import InputError, SpecError, nearest
 from prophet_xr.grid import inputs, sweep
-from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields, inputs_of, metrics, needed
-from prophet_xr.reporting.numbers import arithmetic_text, number, pipes, plain, shown
+from prophet_xr.registry import LABELLED, QUANTITIES, Quantity, fields, inputs_of, metrics, required
+from prophet_xr.reporting.numbers import arithmetic_text, number_text, pipes, shown, text_table
 
 COMPONENTS = QUANTITIES["fixed_parameters"].inputs
 
@@ -26,13 +26,13 @@ def catalogue() -> str:
         if label not in ("model", "gpu"):
             data = specs.read(label)
             rows = [[r, data["name"].sel({label: r}).item()] for r in data[label].values]
-            parts.append(plain(rows, [label, ""]))
+            parts.append(text_table(rows, [label, ""]))
     return "\n\n".join(parts) + "\n\n`prophet-xr specs show NAME` prints one row with its sources."
 
 
 def _models() -> str:
     names = ["total_parameters", "active_parameters", "kv_per_token"]
-    every, problems = _readable(known.labels("model"))
+    every, problems = _readable(known.known_labels("model"))
     cube = sweep(inputs(model=every, gpu="A100-80GB", batch=1, policy="baseline"), names)
     columns = {
         "experts": cube.n_experts,
@@ -71,8 +71,10 @@ def _cards() -> str:
 
 
 def _columns(label: str, labels, columns: Mapping[str, xr.DataArray]) -> str:
-    cells = [[number(v) for v in column.values.tolist()] for column in columns.values()]
-    return plain([[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns])
+    cells = [[number_text(v) for v in column.values.tolist()] for column in columns.values()]
+    return text_table(
+        [[r, *row] for r, *row in zip(labels, *cells, strict=True)], [label, *columns]
+    )
 
 
 def _find(name: str) -> tuple[str, xr.Dataset]:
@@ -81,7 +83,7 @@ def _find(name: str) -> tuple[str, xr.Dataset]:
         return "model", known.spec_from_config(name)
     seen: list[str] = []
     for label in LABELLED:
-        for row in known.labels(label):
+        for row in known.known_labels(label):
             if row.lower() == name.lower():
                 return label, known.row(label, row)
             seen.append(row)
@@ -89,36 +91,38 @@ def _find(name: str) -> tuple[str, xr.Dataset]:
     raise InputError(f"{name!r} is in no group of the catalogue; {words}")
 
 
-WORDS = ("name", "hf_id", "revision", "stored_precision", "origin", "notes", "config")
+_WORDS = ("name", "hf_id", "revision", "stored_precision", "origin", "notes", "config")
 
 
-def row(name: str) -> str:
+def row_text(name: str) -> str:
     """Describe one row: every number with unit, status and source; a model also by arithmetic."""
     label, data = _find(name)
-    texts = [k for k in WORDS if k in data and data[k].item()]
+    texts = [k for k in _WORDS if k in data and data[k].item()]
     parts = [f"{data[label].item()} ({QUANTITIES[label].long_name.lower()})"]
-    parts.append(plain([[k, data[k].item()] for k in texts], ["", ""]).strip())
+    parts.append(text_table([[k, data[k].item()] for k in texts], ["", ""]).strip())
     if label == "model":
         parts.append(breakdown(data))
     rows = [
         [
             q.name,
-            number(data[q.name].item()),
+            number_text(data[q.name].item()),
             q.units,
             data[f"{q.name}_status"].item(),
             data[f"{q.name}_source"].item(),
         ]
         for q in fields(label)
     ]
-    parts.append(plain(rows, ["field", "value", "unit", "status", "source"]))
+    parts.append(text_table(rows, ["field", "value", "unit", "status", "source"]))
     return "\n\n".join(parts)
 
 
-def arithmetic(data, name: str) -> str:
+def arithmetic_of(data, name: str) -> str:
     """Arithmetic of a field as it was typed, or its value."""
     companion = f"{name}_arithmetic"
     return (
-        arithmetic_text(data[companion].item()) if companion in data else number(data[name].item())
+        arithmetic_text(data[companion].item())
+        if companion in data
+        else number_text(data[name].item())
     )
 
 
@@ -126,13 +130,15 @@ def components(data: xr.Dataset) -> list[tuple[str, str, int]]:
     """Parameters of a model row by component: title, arithmetic, count."""
     layers, experts = data.moe_layers.item(), data.n_experts.item()
     each = data.expert_parameters.item()
-    text = f"{layers:.0f} layers x {experts:.0f} experts x {arithmetic(data, 'expert_parameters')}"
+    text = (
+        f"{layers:.0f} layers x {experts:.0f} experts x {arithmetic_of(data, 'expert_parameters')}"
+    )
     rows = [("Routed experts", text, round(layers * experts * each))] if layers else []
     for name in COMPONENTS:
         if data[name].item():
             title = QUANTITIES[name].long_name.removeprefix("Parameters of ")
             title = title[0].upper() + title[1:]
-            rows.append((title, arithmetic(data, name), round(data[name].item())))
+            rows.append((title, arithmetic_of(data, name), round(data[name].item())))
     return rows
 
 
@@ -147,7 +153,7 @@ def breakdown(data: xr.Dataset) -> str:
     lines = [[*row, f"{row[2] / total:.1%}"] for row in rows]
     lines += [["Total", "", total, ""], ["Active per token", each_token, active, ""]]
     cells = [[title, f"{count:,.0f}", share, text] for title, text, count, share in lines]
-    return plain(cells, ["component", "parameters", "share", "arithmetic"])
+    return text_table(cells, ["component", "parameters", "share", "arithmetic"])
 
 
 def metric_table() -> str:
@@ -159,7 +165,7 @@ def metric_table() -> str:
 # --- Pages of the documentation --------------------------------------------------------------
 
 GENERATED = "<!-- Written by `prophet-xr {0} > docs/{0}.md`; do not edit. -->"
-METRICS = """A metric is one number that a sweep computes. The tables follow the order of
+_METRICS = """A metric is one number that a sweep computes. The tables follow the order of
 evaluation: each metric reads only inputs ([inputs.md](inputs.md)) and metrics that stand above it.
 
 - *unit*: SI; 1 is a plain number. `B` is a byte, `token` a token of one sequence.
@@ -173,19 +179,20 @@ INPUTS = """`px.inputs(name=value)` takes every name on this page, and so does t
 `--set name=value`. Numbers are in the unit given here: SI, where 1 is a plain number and `B` a
 byte. A value outside the bounds is refused. A list becomes a dimension of the cube, a single value
 does not."""
-AXES = """An axis of labels chooses rows: each label stands for one row of the fields below. The
+_AXES = """An axis of labels chooses rows: each label stands for one row of the fields below. The
 default is that of `px.inputs()`; `px.inputs("published")` takes the runtime `study`, and the models
 with the constants of the published study."""
-NUMBERS = """`context` is the native context of each model where it is not given. `gpu_price` has no
+_NUMBERS = """\
+`context` is the native context of each model where it is not given. `gpu_price` has no
 default: without it there is no `token_cost`. The source of each default is in
 `data/defaults.toml`."""
-FIELDS = """The label of a row gives these numbers. A number that is given to `px.inputs` replaces
+_FIELDS = """The label of a row gives these numbers. A number that is given to `px.inputs` replaces
 that of the row. `prophet-xr specs show NAME` prints a row with the source of each number."""
 
 
 def metrics_page() -> str:
     """Page that lists every metric: unit, title, formula, what it reads and varies with."""
-    parts = ["# Metrics", GENERATED.format("metrics"), METRICS]
+    parts = ["# Metrics", GENERATED.format("metrics"), _METRICS]
     for module, group in groupby(metrics(), lambda q: inspect.getmodule(q.formula)):
         parts += [f"## {_topic(inspect.getdoc(module) or '')}", _metric_rows(group)]
     return "\n\n".join(parts)
@@ -211,7 +218,7 @@ def _power(formula: str) -> str:
 
 def axes_of(name: str) -> list[str]:
     """Axes that a metric can vary with, in the order of the dims of a cube."""
-    leaves = inputs_of(needed([name]))
+    leaves = inputs_of(required([name]))
     axes = {QUANTITIES[leaf].of or leaf for leaf in leaves}
     return [axis for axis in QUANTITIES if axis in axes]
 
@@ -219,9 +226,9 @@ def axes_of(name: str) -> list[str]:
 def inputs_page() -> str:
     """Page that lists every input: unit, bounds, default, meaning, by label axis."""
     parts = ["# Inputs", GENERATED.format("inputs"), INPUTS]
-    parts += ["## Axes of labels", AXES, _label_rows()]
-    parts += ["## Axes of numbers", NUMBERS, _number_rows()]
-    parts += ["## Fields of the rows", FIELDS]
+    parts += ["## Axes of labels", _AXES, _label_rows()]
+    parts += ["## Axes of numbers", _NUMBERS, _number_rows()]
+    parts += ["## Fields of the rows", _FIELDS]
     for label in LABELLED:
         parts += [f"### Fields of `{label}`", _field_rows(label)]
     return "\n\n".join(parts)

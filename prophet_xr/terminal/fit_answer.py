@@ -9,7 +9,7 @@ from prophet_xr.catalogue.plans import USUAL
 from prophet_xr.errors import InputError
 from prophet_xr.grid import Values, inputs, sweep
 from prophet_xr.queries.extremes import cheapest, min_gpus
-from prophet_xr.reporting.numbers import plain, shown
+from prophet_xr.reporting.numbers import shown, text_table
 
 LETTERS = {
     **{"fixed_memory": "F", "expert_memory": "E", "predictor_memory": "P"},
@@ -21,7 +21,7 @@ LEGEND = (
     "G CUDA graphs,\nT token table, K KV cache of the batch, . room for more of it, "
     "- left alone by the runtime"
 )
-PARTS = {
+_PARTS = {
     **{"fixed_memory": "Fixed weights", "expert_memory": "Expert memory"},
     **{"predictor_memory": "Predictor", "activation_memory": "Activation peak"},
     **{"non_torch_memory": "Device context, exchange", "graph_memory": "CUDA graphs"},
@@ -32,7 +32,7 @@ NOTE = (
     "Sequences and tokens are the room that this batch leaves: more sequences may need more.\n"
     "Step times are bounds at datasheet rates; where the weights do not fit they are what-ifs."
 )
-NOTHING = "-"
+_NOTHING = "-"
 
 
 def answer(study: str, chosen: Mapping[str, Values]) -> str:
@@ -48,9 +48,11 @@ def answer(study: str, chosen: Mapping[str, Values]) -> str:
     wide = max(map(len, policies))
     bars = "\n".join(f"{p:>{wide}} {bar(cube.sel(policy=p))}" for p in policies)
     lost = [p for p in policies if not cube.serves_context.sel(policy=p)]
-    parts = [heading(cube), bars, LEGEND, plain(rows(cube), ["", *policies])]
+    parts = [heading(cube), bars, LEGEND, text_table(policy_rows(cube), ["", *policies])]
     if lost:
-        parts.append(plain(remedies(study, chosen, cube, lost), ["What would serve it", *lost]))
+        parts.append(
+            text_table(remedies(study, chosen, cube, lost), ["What would serve it", *lost])
+        )
     return "\n\n".join([*parts, NOTE])
 
 
@@ -94,7 +96,7 @@ def bar(cell: xr.Dataset, width: int = 60) -> str:
     return f"{text[:width]}|{text[width:]} {card / 2**30:,.1f} GiB{short}"
 
 
-def rows(cube: xr.Dataset) -> list[list[str]]:
+def policy_rows(cube: xr.Dataset) -> list[list[str]]:
     """Lines of the table: a title, and a cell per policy."""
     flags = str(cube.reason.attrs["flag_meanings"]).split()
     several = int(cube.n_gpus) > 1
@@ -102,7 +104,7 @@ def rows(cube: xr.Dataset) -> list[list[str]]:
         ("Serves the context", lambda c: "yes" if c.serves_context else "no"),
         ("  why", lambda c: flags[int(c.reason)].replace("_", " ")),
         ("Experts per layer resident", _resident),
-        *((title, _gib(name)) for name, title in PARTS.items()),
+        *((title, _gib(name)) for name, title in _PARTS.items()),
         ("KV cache of the batch", _gib("pool_memory")),
         ("Sequences of the context at once", lambda c: f"{c.concurrent_sequences.item():,.1f}"),
         ("Tokens in them", lambda c: f"{c.kv_capacity.item():,.0f}"),
@@ -132,7 +134,7 @@ def _gib(name: str) -> Callable[[xr.Dataset], str]:
 
 
 def _or_nothing(value: xr.DataArray, form: str) -> str:
-    return form.format(value.item()) if value == value else NOTHING
+    return form.format(value.item()) if value == value else _NOTHING
 
 
 # --- What would serve it ---------------------------------------------------------------------
@@ -149,17 +151,17 @@ def remedies(
     cards = cheapest(with_(gpu=specs.read("gpu").gpu.values.tolist()))
     plans = min_gpus(with_(plan=USUAL))
     wider = [
-        f"{p} ({n:.0f} GPUs)" if p else NOTHING
+        f"{p} ({n:.0f} GPUs)" if p else _NOTHING
         for p, n in zip(plans["plan"].values, plans.min_gpus.values, strict=True)
     ]
     found = [
-        ["the smallest card", *(str(g) or NOTHING for g in cards["gpu"].values)],
+        ["the smallest card", *(str(g) or _NOTHING for g in cards["gpu"].values)],
         [f"the fewest {cube.gpu.item()}", *wider],
         ["the widest weights", *_widest(with_(precision=_precisions(cube)))],
     ]
     if cube.kv_width > 1:
         narrow = sweep(with_(kv_precision="fp8"), ["serves_context"]).serves_context
-        found.append(["an fp8 KV cache", *("yes" if s else NOTHING for s in narrow.values)])
+        found.append(["an fp8 KV cache", *("yes" if s else _NOTHING for s in narrow.values)])
     for name in ("batch", "context"):
         if halves := list(_halves(cube[name].item())):
             found.append([f"a {name} of", *_largest(with_(**{name: halves}), name)])
@@ -183,11 +185,11 @@ def _widest(data: xr.Dataset) -> list[str]:
     """Precision of the largest weights that serve, per policy."""
     cube = sweep(data, ["serves_context", "fixed_memory", "expert_memory"])
     weights = (cube.fixed_memory + cube.expert_memory).where(cube.serves_context, -1.0)
-    best = weights.idxmax("precision").where(cube.serves_context.any("precision"), NOTHING)
+    best = weights.idxmax("precision").where(cube.serves_context.any("precision"), _NOTHING)
     return [str(p) for p in best.values]
 
 
 def _largest(data: xr.Dataset, name: str) -> list[str]:
     """Largest value of an axis that serves, per policy."""
     values = sweep(data, ["serves_context"]).serves_context * data[name]
-    return [f"{v:,.0f}" if v else NOTHING for v in values.max(name).values]
+    return [f"{v:,.0f}" if v else _NOTHING for v in values.max(name).values]

@@ -12,13 +12,13 @@ from prophet_xr.queries.summarize import summarize
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty.draws import DRAW
 
-Names = str | Iterable[str]
+_Names = str | Iterable[str]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def bands(
     drawn: xr.Dataset | xr.DataArray,
-    metrics: Names | None = None,
+    metrics: _Names | None = None,
     quantiles: Sequence[float] = QUANTILES,
     *,
     where: str = "",

@@ -7,7 +7,7 @@ import xarray as xr
 
 from prophet_xr import checks
 from prophet_xr.checks import CONTINUOUS, enough_memory
-from prophet_xr.errors import InputError, nearest, shown
+from prophet_xr.errors import InputError, brief, nearest
 from prophet_xr.registry import QUANTITIES
 from prophet_xr.uncertainty.priors import Prior, Priors, known
 
@@ -15,7 +15,7 @@ DRAW = "draw"
 SEED = 0
 
 
-def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
+def checked_priors(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
     """Priors by input, once they are checked; by default those of ``data/priors.toml``.
 
     By default an input that is a dimension has none.
@@ -32,7 +32,7 @@ def checked(data: xr.Dataset, priors: Priors | None) -> dict[str, Prior]:
     for name, prior in by_input.items():
         checks.numeric("prior of", data, name)
         if not isinstance(prior, Prior):
-            raise InputError(f"prior of {name} is {shown(prior)}; expected what `prior` makes")
+            raise InputError(f"prior of {name} is {brief(prior)}; expected what `prior` makes")
         if name in data.dims:
             raise InputError(f"prior of {name}, which is a dimension; expected one value of it")
         if QUANTITIES[name].whole and not (prior.whole or prior.continuous):
@@ -114,7 +114,7 @@ def draws(
     """
     from scipy import stats
 
-    by_input = checked(data, priors)
+    by_input = checked_priors(data, priors)
     count, seed = checks.whole("count", count, 1), checks.whole("seed", seed, 0)
     if DRAW in data.dims:
         raise InputError(f"the inputs have {data.sizes[DRAW]} draws already; expected none")

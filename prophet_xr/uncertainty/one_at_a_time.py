@@ -12,13 +12,13 @@ from prophet_xr.grid import sweep
 from prophet_xr.registry import QUANTITIES
 
 CASE = "case"
-STEP = 1e-3
-Names = str | Iterable[str]
+_STEP = 1e-3
+_Names = str | Iterable[str]
 
 
 def one_at_a_time(
     data: xr.Dataset,
-    metrics: Names,
+    metrics: _Names,
     values: Mapping[str, Iterable[float]] | None = None,
     factors: Mapping[str, Iterable[float]] | None = None,
 ) -> xr.Dataset:
@@ -71,7 +71,7 @@ def _listed(given: Mapping[str, Iterable[float]] | None, what: str) -> list:
 
 
 def elasticities(
-    data: xr.Dataset, metrics: Names, inputs: Names, *, step: float = STEP
+    data: xr.Dataset, metrics: _Names, inputs: _Names, *, step: float = _STEP
 ) -> xr.Dataset:
     """Elasticities d log y / d log x by central differences.
 

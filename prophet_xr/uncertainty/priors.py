@@ -81,14 +81,16 @@ class Prior:
         return [v for v in self.numbers if self.low <= v <= self.high]
 
 
-COUNTS = {"uniform": 2, "triangular": 3, "lognormal": 2}
+_COUNTS = {"uniform": 2, "triangular": 3, "lognormal": 2}
 NEEDS = {
     "lognormal": "a median and a spread above 0",
     "empirical": "finite values",
     "uniform": "two rising numbers",
     "triangular": "low, mode and high in rising order",
 }
-LEAST = 1e-6  # share of a distribution that a cut has to leave: quantiles of less lose their digits
+_LEAST = (
+    1e-6  # share of a distribution that a cut has to leave: quantiles of less lose their digits
+)
 
 
 def prior(
@@ -130,7 +132,7 @@ def prior(
     if kind not in NEEDS:
         raise InputError(f"prior {kind!r} is unknown; {nearest(kind, NEEDS)}")
     values = tuple(checks.numbers(f"{kind} prior", numbers))
-    good = len(values) == COUNTS.get(kind, len(values)) > 0
+    good = len(values) == _COUNTS.get(kind, len(values)) > 0
     if good and kind in ("uniform", "triangular"):
         good = list(values) == sorted(values) and values[0] < values[-1]
     elif good and kind == "lognormal":
@@ -141,7 +143,7 @@ def prior(
         raise InputError(f"{kind} prior cut to low={low!r}, high={high!r}; expected low < high")
     checked = Prior(kind, values, source, factor, low, high, continuous)
     below, above = checked.inside
-    if not above - below > LEAST:
+    if not above - below > _LEAST:
         raise InputError(f"{kind} prior of {numbers} has nothing between {low:g} and {high:g}")
     return checked
 

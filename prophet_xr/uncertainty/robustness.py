@@ -12,11 +12,11 @@ from prophet_xr.uncertainty.sobol import sobol
 ASSUMPTION = "assumption"
 ROBUST, NEVER = 0.95, 0.05
 """A conclusion is robust from the first share of the space on, and wrong up to the second."""
-VERDICTS = SOLID, TRUE_PART, DEPENDS, WRONG = (
+ROBUSTNESS = SOLID, TRUE_PART, DEPENDS, WRONG = (
     *("robust", "robust in the true part"),
     *("depends on an assumption", "wrong"),
 )
-TITLES = {
+_TITLES = {
     "share": "Share of the space in which it holds",
     "share_true": "Share of what is true of the space in which it holds",
     "missing": "Share of cells without an answer",
@@ -68,8 +68,8 @@ def robustness(
     holds = checks.array(holds, "what robustness() judges")
     for dim in set(holds.dims) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    base_cell = checks.labelled(holds, base, "base")
-    fixed = checks.labelled(holds, truth or {}, "truth")
+    base_cell = checks.labels_of(holds, base, "base")
+    fixed = checks.labels_of(holds, truth or {}, "truth")
     flag = holds.astype(np.float64)
     if not flag.isin([0.0, 1.0]).where(flag.notnull(), True).all():
         raise InputError("holds has values other than 0 and 1; expected whether a conclusion holds")
@@ -88,7 +88,7 @@ def robustness(
     for dim in dims:
         result[f"share_by_{dim}"] = flag.mean([d for d in dims if d != dim])
     for name, values in result.data_vars.items():
-        titled = TITLES.get(str(name), f"{TITLES['share']}, by label")
+        titled = _TITLES.get(str(name), f"{_TITLES['share']}, by label")
         values.attrs = {"long_name": titled} | ({"units": "1"} if values.dtype.kind == "f" else {})
     return result.assign_coords({ASSUMPTION: dims})
 
@@ -167,7 +167,7 @@ def ranking(scores: xr.DataArray, of: str, base: Mapping[str, object]) -> xr.Dat
     rest = [str(d) for d in scores.dims if d != of]
     for dim in set(rest) - set(base):
         raise InputError(f"base lacks {dim!r}; expected a label of every assumption")
-    checks.labelled(scores, base, "base")
+    checks.labels_of(scores, base, "base")
     filled = scores.fillna(scores.min() - 1).transpose(*rest, of)
     at_base = filled.sel({d: base[d] for d in rest}).values
     tau = np.full(filled.shape[:-1], np.nan)

@@ -16,13 +16,13 @@ from prophet_xr import checks, registry
 from prophet_xr.checks import unique
 from prophet_xr.errors import InputError
 from prophet_xr.grid import sweep
-from prophet_xr.uncertainty.draws import DRAW, SEED, checked, place
+from prophet_xr.uncertainty.draws import DRAW, SEED, checked_priors, place
 from prophet_xr.uncertainty.priors import Priors
-from prophet_xr.uncertainty.sobol import REASONS
+from prophet_xr.uncertainty.sobol import INDEX_REASONS
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
-METHODS = ("sobol", "morris", "pawn")
-TITLES = {
+_METHODS = ("sobol", "morris", "pawn")
+_TITLES = {
     "first_order": "First-order Sobol index",
     "total": "Total Sobol index",
     "effect": "Mean absolute elementary effect (Morris)",
@@ -30,7 +30,7 @@ TITLES = {
     "distance": "Median Kolmogorov-Smirnov distance (PAWN)",
     "largest_distance": "Largest Kolmogorov-Smirnov distance (PAWN)",
 }
-LEVELS, LEAST = 8, 16  # levels of a Morris grid; least blocks that an interval is made from
+_LEVELS, _LEAST = 8, 16  # levels of a Morris grid; least blocks that an interval is made from
 SLIDES, RESAMPLES = 10, 100  # of PAWN; SALib resamples as often for the others
 
 
@@ -75,7 +75,7 @@ def sampled(
     InputError
         For an unknown method and as `draws` does.
     """
-    by_input = checked(data, priors)
+    by_input = checked_priors(data, priors)
 
     def evaluate(shares: np.ndarray) -> xr.DataArray:
         return sweep(place(data, by_input, shares), [metric])[metric]
@@ -96,9 +96,9 @@ def estimate(
 
     It returns an array, or a labelled one with the dim ``draw``.
     """
-    if method not in METHODS:
-        raise InputError(f"method={method!r} is unknown; expected one of {', '.join(METHODS)}")
-    count, seed = checks.whole("count", count, LEAST), checks.whole("seed", seed, 0)
+    if method not in _METHODS:
+        raise InputError(f"method={method!r} is unknown; expected one of {', '.join(_METHODS)}")
+    count, seed = checks.whole("count", count, _LEAST), checks.whole("seed", seed, 0)
     confidence = checks.number("confidence", confidence, 0, 1, ends=False)
     unique("inputs", names)
     if len(names) < 2:
@@ -123,7 +123,7 @@ def estimate(
         result[name] = ((*kept, "axis"), array.reshape(*shape, len(names)), _attrs(name, values))
     told = {"long_name": "Share of evaluations left out", "units": "1"}
     result["missing"] = (kept, np.array([missing for _, missing, _ in rows]).reshape(shape), told)
-    flags = registry.flags(REASONS)
+    flags = registry.flags(INDEX_REASONS)
     result["reason"] = (kept, np.array([code for *_, code in rows]).reshape(shape), flags)
     return result
 
@@ -131,7 +131,7 @@ def estimate(
 def _attrs(name: str, values: xr.DataArray) -> dict[str, str]:
     kind, half = name.removesuffix("_interval"), name.endswith("_interval")
     units = values.attrs.get("units", "1") if kind in ("effect", "spread") else "1"
-    title = TITLES[kind]
+    title = _TITLES[kind]
     return {"long_name": f"{title}: half the interval" if half else title, "units": units}
 
 
@@ -146,7 +146,7 @@ def _design(problem: dict, method: str, count: int, seed: int) -> tuple[np.ndarr
     if method == "morris":
         from SALib.sample import morris
 
-        return morris.sample(problem, count, num_levels=LEVELS, seed=seed), size + 1
+        return morris.sample(problem, count, num_levels=_LEVELS, seed=seed), size + 1
     from SALib.sample import latin
 
     return latin.sample(problem, count, seed=seed), 1
@@ -167,7 +167,7 @@ def _analysed(
     missing = 1.0 - float(good.mean())
     some = values[rows]
     calm = some.size and np.ptp(some) <= 1e-13 * np.abs(some).max()
-    code = 1 if good.sum() < LEAST else 2 if calm else 0
+    code = 1 if good.sum() < _LEAST else 2 if calm else 0
     with warnings.catch_warnings():  # of pandas and of ratios that come out NaN
         warnings.simplefilter("ignore")
         if code:  # what an estimate looks like, with nothing in it
@@ -201,7 +201,7 @@ def _estimates(
         from SALib.analyze import morris
 
         analysis = morris.analyze(
-            problem, points, values, num_levels=LEVELS, conf_level=confidence, **more
+            problem, points, values, num_levels=_LEVELS, conf_level=confidence, **more
         )
         keys = {"effect": "mu_star", "spread": "sigma", "effect_interval": "mu_star_conf"}
     else:

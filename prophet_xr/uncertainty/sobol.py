@@ -9,21 +9,21 @@ import xarray as xr
 from prophet_xr import checks, registry
 from prophet_xr.catalogue.provenance import provenance
 from prophet_xr.checks import unique
-from prophet_xr.errors import InputError, nearest, shown
-from prophet_xr.grid import chosen
+from prophet_xr.errors import InputError, brief, nearest
+from prophet_xr.grid import metric_names
 from prophet_xr.queries.arguments import dims_of, flag
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
 from prophet_xr.uncertainty import sobol_slabs, sobol_sums
 
 DROP = "drop"
-REASONS = ("answered", "no_cell_counts", "no_variance")
-Names = str | Iterable[str]
+INDEX_REASONS = ("answered", "no_cell_counts", "no_variance")
+_Names = str | Iterable[str]
 
 
 def sobol(
     values: xr.DataArray,
-    over: Names | None = None,
+    over: _Names | None = None,
     *,
     weights: Mapping[str, Sequence[float]] | None = None,
     missing: str | float = DROP,
@@ -87,7 +87,7 @@ def sobol(
 def sobol_sweep(
     data: xr.Dataset,
     metric: str,
-    over: Names | None = None,
+    over: _Names | None = None,
     *,
     where: str = "",
     weights: Mapping[str, Sequence[float]] | None = None,
@@ -143,10 +143,10 @@ def sobol_sweep(
 
 def _one(metric: object, data: xr.Dataset) -> str:
     """Name of a single metric."""
-    return chosen([checks.text("metric", metric)], data)[0]
+    return metric_names([checks.text("metric", metric)], data)[0]
 
 
-def _axes(sizes: Mapping[str, int], over: Names | None) -> list[str]:
+def _axes(sizes: Mapping[str, int], over: _Names | None) -> list[str]:
     """Axes to vary, each of two values or more."""
     asked = (
         [str(d) for d, n in sizes.items() if n > 1] if over is None else checks.texts("over", over)
@@ -192,9 +192,9 @@ def _fill(missing: object) -> float | None:
     if isinstance(missing, str) and missing == DROP:
         return None
     if isinstance(missing, bool) or not isinstance(missing, int | float | np.number):
-        raise InputError(f"missing={shown(missing)}; expected 'drop' or a finite number")
+        raise InputError(f"missing={brief(missing)}; expected 'drop' or a finite number")
     if not np.isfinite(missing):
-        raise InputError(f"missing={shown(missing)}; expected 'drop' or a finite number")
+        raise InputError(f"missing={brief(missing)}; expected 'drop' or a finite number")
     return float(missing)
 
 
@@ -226,7 +226,7 @@ def _labelled(
     for name, values in zip(("mean", "variance", "missing"), ends, strict=False):
         result[name] = (tuple(kept), values.reshape(shape))
     result["missing"].attrs = {"long_name": "Share of cells that are not finite", "units": "1"}
-    flags = registry.flags(REASONS)
+    flags = registry.flags(INDEX_REASONS)
     result["reason"] = (tuple(kept), ends[3].astype(np.int64).reshape(shape), flags)
     return result.assign_attrs(provenance())
 

@@ -7,12 +7,12 @@ import xarray as xr
 
 from prophet_xr import checks
 from prophet_xr.errors import InputError
-from prophet_xr.registry import QUANTITIES, needed
-from prophet_xr.uncertainty.draws import checked, replaced
+from prophet_xr.registry import QUANTITIES, required
+from prophet_xr.uncertainty.draws import checked_priors, replaced
 from prophet_xr.uncertainty.priors import Prior, Priors
 from prophet_xr.uncertainty.sobol import sobol_sweep
 
-CELLS, MOST = 2e7, 64  # of a grid, and of one input
+_CELLS, _MOST = 2e7, 64  # of a grid, and of one input
 
 
 def on_grid(
@@ -61,7 +61,7 @@ def on_grid(
     >>> str(found.total.sel(policy="prophet").idxmax().item())
     'software_floor'
     """
-    by_input = checked(data, priors)
+    by_input = checked_priors(data, priors)
     count = _count(metric, by_input) if count is None else checks.whole("count", count, 2)
     dims = {name: f"{name}_factor" if p.factor else name for name, p in by_input.items()}
     weights = {}
@@ -77,11 +77,11 @@ def on_grid(
 
 def _count(metric: str, priors: Mapping[str, Prior]) -> int:
     """Values of each input that leave a grid of at most `CELLS` cells of those that are felt."""
-    felt = needed([metric]) if metric in QUANTITIES else set()
+    felt = required([metric]) if metric in QUANTITIES else set()
     felt_priors = [p for name, p in priors.items() if name in felt]
     fixed = prod(p.nodes(2)[0].size for p in felt_priors if p.kind == "empirical")
     free = sum(p.kind != "empirical" for p in felt_priors)
-    count = int(min(MOST, (CELLS / fixed) ** (1 / max(free, 1))))
+    count = int(min(_MOST, (_CELLS / fixed) ** (1 / max(free, 1))))
     if count < 2 and free:
         raise InputError(
             f"a grid of {len(felt_priors)} inputs is too large; expected fewer, or `sampled`"

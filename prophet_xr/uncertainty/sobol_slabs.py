@@ -55,7 +55,7 @@ class _Stream:
         span = slice(asked[0], asked[0] + len(asked))
         self.single = span if asked == list(range(span.start, span.stop)) else None
 
-    def slabs(self, uncut: list[str]) -> Iterator[tuple[sobol_sums.Slab, np.ndarray]]:
+    def slabs(self, uncut: list[str]) -> Iterator[tuple[sobol_sums.SumsBlock, np.ndarray]]:
         plan = self.plan
         for slab in plan.slabs(uncut, [plan.order]):
             if any(slab[d].start for d in plan.order if d not in (*self.felt, POLICY)):

@@ -16,9 +16,9 @@ import numpy as np
 from prophet_xr.engine.partition import Dims, part_lengths, slices
 
 CELLS = 2**20  # that a slab holds whole; its copies stay small
-Slab = Mapping[str, slice]
+SumsBlock = Mapping[str, slice]
 Weights = Mapping[str, np.ndarray]
-Slabs = Callable[[list[str]], Iterable[tuple[Slab, np.ndarray]]]
+Slabs = Callable[[list[str]], Iterable[tuple[SumsBlock, np.ndarray]]]
 Counted = tuple[np.ndarray, np.ndarray | float]  # sums of cells, and of the weights that count
 CALM = 1e-13  # of the largest cell; a standard deviation below is rounding
 
@@ -65,7 +65,7 @@ class Sums:
         return max(0.0, (self.square - self.lines[axis]) / self.weight)
 
 
-class Part:
+class _Part:
     """A slab, and its sums over any of its axes."""
 
     def __init__(self, dims: Dims, values: Counted, weights: Weights) -> None:
@@ -135,7 +135,7 @@ def gather(weights: Weights, slabs: Slabs, fill: float | None, pairs: bool) -> S
             if first and not count:
                 sums.shift = float(values.flat[good.argmax()]) if good.any() else 0.0
             slab_weights = {d: weights[d][slab[d]] for d in dims}
-            part = Part(dims, _counted(values, good, sums.shift, fill), slab_weights)
+            part = _Part(dims, _counted(values, good, sums.shift, fill), slab_weights)
             done = {d for d in todo if slab_weights[d].size == weights[d].size}
             _add(sums, part, done, slab if first else None)
             if first and not good.all():
@@ -168,7 +168,7 @@ def _counted(values: np.ndarray, good: np.ndarray, shift: float, fill: float | N
     return np.where(good, values - shift, 0.0), good.astype(np.float64)
 
 
-def _add(sums: Sums, part: Part, lines: Iterable[str], slab: Slab | None) -> None:
+def _add(sums: Sums, part: _Part, lines: Iterable[str], slab: SumsBlock | None) -> None:
     """Add the lines of a slab along some axes, and all else if it is seen for the first time."""
     for axis in sorted(lines):
         sums.lines[axis] = sums.lines.get(axis, 0.0) + part.line(axis)
@@ -192,7 +192,7 @@ def cut(values: np.ndarray, dims: Dims) -> Slabs:
     """Slabs of an array in memory."""
     sizes = dict(zip(dims, values.shape, strict=True))
 
-    def slabs(uncut: list[str]) -> Iterator[tuple[Slab, np.ndarray]]:
+    def slabs(uncut: list[str]) -> Iterator[tuple[SumsBlock, np.ndarray]]:
         lengths = part_lengths(sizes, [dims], uncut, 8 * CELLS)
         for block in product(*(slices(sizes[d], lengths[d]) for d in dims)):
             yield dict(zip(dims, block, strict=True)), values[block]

@@ -40,7 +40,7 @@ def test_the_committed_file_is_what_the_toml_builds(group, rebuilt):
     ],
 )
 def test_numbers_come_out_in_si(text, unit, value):
-    assert build.number(text, QUANTITIES[unit]) == pytest.approx(value, rel=1e-15)
+    assert build.parse_number(text, QUANTITIES[unit]) == pytest.approx(value, rel=1e-15)
 
 
 @pytest.mark.parametrize(

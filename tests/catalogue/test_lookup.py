@@ -109,7 +109,7 @@ def test_what_is_written_into_a_row_stays_there(mine):
     lookup.add(config, "Mine")
     row = px.spec_from_config(config, "Mine")
     kept = px.inputs(model="mine")
-    for data in (row, kept, lookup.rows("plan", "verified", ["tp1"], {})):
+    for data in (row, kept, lookup.rows_by_label("plan", "verified", ["tp1"], {})):
         for name in set(data.data_vars) & set(QUANTITIES):
             data[name].data[...] = -1
     assert px.spec_from_config(config, "Mine").n_experts.item() == 64

@@ -40,7 +40,7 @@ def test_any_plan_that_is_written_is_read(t, p, d, experts):
 @pytest.mark.parametrize(("label", "taken"), [("tp100000", True), ("tp100001", False)])
 def test_a_degree_has_a_largest_value(label, taken):
     if taken:
-        assert parse(label)["tensor_degree"] == plans.LARGEST
+        assert parse(label)["tensor_degree"] == plans.LARGEST_DEGREE
     else:
         with pytest.raises(InputError, match=f"plan={label!r} is no plan"):
             parse(label)

@@ -11,7 +11,7 @@ from prophet_xr.engine.dask_blocks import lazy_cube
 from prophet_xr.engine.evaluate import wanted_dims
 from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.errors import InputError
-from prophet_xr.registry import inputs_of, needed
+from prophet_xr.registry import inputs_of, required
 
 METRICS = ["step_time", "unique_experts", "max_context", "fits", "predictor_memory"]
 AXES = {"batch": [1, 2, 4, 8, 16], "context": [1024, 4096, 8192], "hit_rate": [0.9, 0.99]}
@@ -111,7 +111,9 @@ def test_a_block_has_only_the_inputs_that_it_needs(data):
     cube = lazy(data, {"model": (2, 1)}, ["unique_experts"], "float64", sweep, Limits())
     cube.unique_experts.compute(scheduler="synchronous")
     (part, _), _ = sweep.blocks
-    assert {*part.variables} - {*part.dims} == {*inputs_of(needed(["unique_experts"]))} - {"batch"}
+    assert {*part.variables} - {*part.dims} == {*inputs_of(required(["unique_experts"]))} - {
+        "batch"
+    }
 
 
 def test_dims_without_chunks_are_cut_until_a_block_fits(data):

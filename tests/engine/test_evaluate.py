@@ -10,7 +10,7 @@ from prophet_xr.engine.limits import Limits, in_force
 from prophet_xr.engine.nests import Reduction, dim_order, nests
 from prophet_xr.engine.partition import parted_nests
 from prophet_xr.errors import InputError
-from prophet_xr.registry import QUANTITIES, is_baseline, metrics, needed, of
+from prophet_xr.registry import QUANTITIES, is_baseline, metrics, quantity_of, required
 
 
 def reference(name: str, cell: dict, baseline: dict) -> float:
@@ -18,7 +18,9 @@ def reference(name: str, cell: dict, baseline: dict) -> float:
     q = QUANTITIES[name]
     if q.formula is None:
         return cell[name]
-    values = [reference(of(n), baseline if is_baseline(n) else cell, baseline) for n in q.inputs]
+    values = [
+        reference(quantity_of(n), baseline if is_baseline(n) else cell, baseline) for n in q.inputs
+    ]
     return q.formula(*values)
 
 
@@ -68,7 +70,7 @@ def test_a_large_sweep_in_parts_and_blocks_equals_a_small_one(long_axes, pieces,
 
 def _planned(data, wanted, dtype):
     order = dim_order(data)
-    plan = nests(data, needed(wanted), wanted, order, dtype, in_force())
+    plan = nests(data, required(wanted), wanted, order, dtype, in_force())
     return plan, frozenset(wanted), tuple((d, data.sizes[d]) for d in order)
 
 

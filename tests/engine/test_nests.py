@@ -10,7 +10,7 @@ from prophet_xr import grid
 from prophet_xr.engine import nests as nests_file
 from prophet_xr.engine.limits import Limits
 from prophet_xr.engine.nests import Reduction, dim_order, dims_of_quantities, nests
-from prophet_xr.registry import QUANTITIES, needed
+from prophet_xr.registry import QUANTITIES, required
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,9 @@ def data():
 
 
 def split(data, wanted, limits=None, dtype="float64", reduction=None):
-    required = needed([*wanted, reduction.where] if reduction and reduction.where else wanted)
+    need = required([*wanted, reduction.where] if reduction and reduction.where else wanted)
     order = dim_order(data)
-    return nests(data, required, wanted, order, dtype, limits or Limits(), reduction)
+    return nests(data, need, wanted, order, dtype, limits or Limits(), reduction)
 
 
 def test_dims_that_are_no_axis_come_first():
@@ -31,7 +31,7 @@ def test_dims_that_are_no_axis_come_first():
 
 def test_a_metric_has_the_dims_of_what_it_reads_in_the_order_asked_for(data):
     order = ("batch", "policy", "gpu", "model")
-    dims_of = dims_of_quantities(data, needed(["fits"]), order)
+    dims_of = dims_of_quantities(data, required(["fits"]), order)
     assert dims_of["batch"] == ("batch",)
     assert dims_of["n_experts"] == ("model",)
     assert dims_of["memory_budget"] == ("gpu",)
@@ -45,12 +45,12 @@ def test_a_metric_has_the_dims_of_what_it_reads_in_the_order_asked_for(data):
 def test_each_nest_reads_only_what_is_given_or_stored_before(data):
     known = {n for n, q in QUANTITIES.items() if not q.formula}
     names = []
-    every = grid.chosen(None, data)
+    every = grid.metric_names(None, data)
     for nest in split(data, every):
         assert {*nest.reads} <= known, nest.dims
         known |= {*nest.stores}
         names += [q.name for q in nest.metrics]
-    assert sorted(names) == sorted(n for n in needed(every) if QUANTITIES[n].formula)
+    assert sorted(names) == sorted(n for n in required(every) if QUANTITIES[n].formula)
     assert {*every} <= known
 
 
@@ -135,7 +135,7 @@ def test_the_flag_of_what_counts_is_read_where_it_is_on_fewer_dims(data):
 def test_a_row_that_is_kept_has_its_own_limit(data):
     order = ("policy", "gpu", "batch", "model")
     limits = Limits(row_cells=4096, accumulated_row_cells=1)
-    required = needed(["kv_budget"])
+    need = required(["kv_budget"])
     over = Reduction(("batch",))
-    last = nests(data, required, ["kv_budget"], order, "float64", limits, over)[-1]
+    last = nests(data, need, ["kv_budget"], order, "float64", limits, over)[-1]
     assert (last.row, last.block, last.reduces_rows) == (("model",), 1, False)

@@ -5,6 +5,7 @@ import pytest
 import toy_nests
 import xarray as xr
 
+from prophet_xr.engine import output_arrays
 from prophet_xr.engine.nests import Nest
 from prophet_xr.engine.output_arrays import narrow, real_dtype, reusable, written_and_kept
 from prophet_xr.engine.partition import PartedNests
@@ -60,6 +61,19 @@ def test_arrays_of_an_earlier_cube_are_used_again():
     room = np.zeros(SHAPE)
     written, kept = written_and_kept(nests(), SIZES, "float64", {"room": room})
     assert written["room"] is kept["room"] is room
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reused", "arrays"),
+    [("room share", "", 2), ("room share", "room", 1), ("share", "", 2), ("share", "share", 1)],
+)
+def test_memory_is_asked_for_what_is_new(wanted, reused, arrays, monkeypatch):
+    asked = []
+    monkeypatch.setattr(output_arrays, "enough_memory", asked.append)
+    parted = PartedNests(frozenset(wanted.split()), nests().nests)
+    given = {name: np.zeros(SHAPE) for name in reused.split()}
+    written_and_kept(parted, SIZES, "float64", given)
+    assert asked == [arrays * 8 * 12]  # of what is passed on too
 
 
 @pytest.mark.parametrize(

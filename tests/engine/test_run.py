@@ -16,6 +16,7 @@ from prophet_xr.engine.run import evaluations, reduce_nest, run_nest, share
 
 COMPILED = Limits(interpreted_in_all=0, interpreted_below=0, threaded_above=1)
 LIMITS = {"interpreted": Limits(), "compiled": COMPILED}
+ALL = 24  # evaluations of the call
 
 
 @pytest.fixture(params=LIMITS.values(), ids=LIMITS)
@@ -26,14 +27,30 @@ def limits(request):
 @pytest.mark.parametrize("row", [("batch",), ("gpu", "batch")])
 def test_a_nest_fills_what_it_stores(limits, row):
     nest, arrays = toy_nests.nest(row=row), toy_nests.arrays()
-    run_nest(nest, toy_nests.SIZES, arrays, 0, limits)
+    run_nest(nest, toy_nests.SIZES, arrays, ALL, limits)
     np.testing.assert_array_equal(arrays["room"], toy_nests.ROOM)
     np.testing.assert_allclose(arrays["share"], toy_nests.SHARE, rtol=1e-15)
 
 
+def test_a_ratio_reads_the_baseline_of_a_stored_array(limits):
+    nest = toy_nests.nest(
+        (toy_nests.SHARE_OF,), ("share",), reads={"room": ("policy", "gpu", "batch")}
+    )
+    arrays = {"room": toy_nests.ROOM, "share": np.zeros((2, 2, 3))}
+    run_nest(nest, toy_nests.SIZES, arrays, ALL, limits)
+    np.testing.assert_allclose(arrays["share"], toy_nests.SHARE, rtol=1e-15)
+
+
+def test_limits_tell_whether_this_file_compiles(limits, monkeypatch):
+    texts = []
+    monkeypatch.setattr(run, "compiled", lambda text, _: texts.append(text) or (lambda *_: None))
+    run_nest(toy_nests.nest(), toy_nests.SIZES, toy_nests.arrays(), ALL, limits)
+    assert bool(texts) is (limits is COMPILED)
+
+
 def test_a_long_row_is_filled_block_by_block():
     nest, arrays = toy_nests.nest(block=2), toy_nests.arrays()  # of three cells
-    run_nest(nest, toy_nests.SIZES, arrays, 0, COMPILED)
+    run_nest(nest, toy_nests.SIZES, arrays, ALL, COMPILED)
     np.testing.assert_array_equal(arrays["room"], toy_nests.ROOM)
     np.testing.assert_allclose(arrays["share"], toy_nests.SHARE, rtol=1e-15)
 
@@ -42,7 +59,7 @@ def test_a_part_fills_arrays_of_the_part_and_its_place_in_uncut_ones():
     uncut = frozenset({"memory", "needed", "share"})
     nest = toy_nests.nest(split_dim="gpu", uncut=uncut)
     arrays = toy_nests.arrays() | {"room": np.zeros((2, 1, 3))}
-    run_nest(nest, toy_nests.SIZES, arrays, 0, COMPILED, slice(1, 2))
+    run_nest(nest, toy_nests.SIZES, arrays, ALL, COMPILED, slice(1, 2))
     np.testing.assert_array_equal(arrays["room"], toy_nests.ROOM[:, 1:])
     assert not arrays["share"][:, 0].any()  # of the other part
     np.testing.assert_allclose(arrays["share"][:, 1], toy_nests.SHARE[:, 1], rtol=1e-15)
@@ -77,7 +94,7 @@ OVER_BOTH = ([[78, 40], [7, -6], [19, 16]], [[6, 6], [2, 2], [3, 3]])
 )
 def test_a_nest_tallies_what_it_reduces(limits, over, row, block, expected):
     nest = toy_nests.reducing(over, row, block=block, with_positions=True)
-    tallies = reduce_nest(nest, toy_nests.SIZES, toy_nests.arrays(()), 0, limits)
+    tallies = reduce_nest(nest, toy_nests.SIZES, toy_nests.arrays(()), ALL, limits)
     numbers, positions = tallies["room"]
     np.testing.assert_array_equal(numbers, expected[0])
     np.testing.assert_array_equal(positions, expected[1])
@@ -87,7 +104,9 @@ def test_only_cells_of_the_flag_count(limits):
     metrics = (toy_nests.ROOM_OF, toy_nests.FITS)
     reduced = {"reduces": ("room",), "over": ("batch",), "where": "fits"}
     nest = toy_nests.nest(metrics, (), **reduced)
-    numbers, positions = reduce_nest(nest, toy_nests.SIZES, toy_nests.arrays(()), 0, limits)["room"]
+    numbers, positions = reduce_nest(nest, toy_nests.SIZES, toy_nests.arrays(()), ALL, limits)[
+        "room"
+    ]
     np.testing.assert_array_equal(numbers[:, 1], [[11, 35], [5, 4], [6, 16]])
     np.testing.assert_array_equal(positions[0, 1], [2, 3])
 
@@ -140,13 +159,13 @@ def test_a_small_nest_is_interpreted_and_all_are_in_a_small_call(
 def test_a_wrong_array_never_reaches_compiled_code(limits, name, array):
     arrays = toy_nests.arrays() | {name: array}
     with pytest.raises(ValueError, match=f"array '{name}'.*expected"):
-        run_nest(toy_nests.nest(), toy_nests.SIZES, arrays, 0, limits)
+        run_nest(toy_nests.nest(), toy_nests.SIZES, arrays, ALL, limits)
 
 
 def test_a_part_is_checked_by_the_length_of_the_part():
     nest = toy_nests.nest(split_dim="gpu", uncut=frozenset({"memory", "needed"}))
     with pytest.raises(ValueError, match=r"array 'room': shape \(2, 2, 3\), expected \(2, 1, 3\)"):
-        run_nest(nest, toy_nests.SIZES, toy_nests.arrays(), 0, COMPILED, slice(0, 1))
+        run_nest(nest, toy_nests.SIZES, toy_nests.arrays(), ALL, COMPILED, slice(0, 1))
 
 
 def test_every_job_is_done_once():

@@ -11,7 +11,7 @@ import pytest
 
 from prophet_xr import kernels, physics  # noqa: F401  (kernels declares the metrics)
 from prophet_xr.physics import memory
-from prophet_xr.registry import QUANTITIES, metrics, of
+from prophet_xr.registry import QUANTITIES, metrics, quantity_of
 
 UNITS = pint.UnitRegistry(None)
 for line in (
@@ -69,10 +69,10 @@ def test_formula_yields_its_declared_units(q, monkeypatch):
         {**base, n: value}
         for base in ({}, POSSIBLE, POSSIBLE | SKEWED)
         for n in q.inputs
-        for value in ((0.0, 1.0) if QUANTITIES[of(n)].flags else values)
+        for value in ((0.0, 1.0) if QUANTITIES[quantity_of(n)].flags else values)
     ]
     for other in [{}, *numbers]:  # so that every branch is taken
-        arguments = [quantity(of(n), other.get(n, 1.0)) for n in q.inputs]
+        arguments = [quantity(quantity_of(n), other.get(n, 1.0)) for n in q.inputs]
         try:
             result = q.formula(*arguments)
         except (ZeroDivisionError, OverflowError, ValueError):  # of numbers that no model has

@@ -15,6 +15,6 @@ def test_an_interrupted_save_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", stop)
     with pytest.raises(KeyboardInterrupt):
-        figure_style.save(Figure(), tmp_path, "f")
+        figure_style.save_figure(Figure(), tmp_path, "f")
     assert [p.name for p in tmp_path.iterdir()] == ["f.pdf"]
     assert (tmp_path / "f.pdf").read_text() == "old"

@@ -11,10 +11,10 @@ from prophet_xr.reporting.numbers import (
     four_digits,
     listed,
     names,
-    number,
+    number_text,
     pipes,
-    plain,
     shown,
+    text_table,
 )
 
 
@@ -71,7 +71,7 @@ def test_models_have_their_display_name_where_there_is_one():
     ],
 )
 def test_a_number_is_whole_or_has_six_digits(value, text):
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_lists_and_arithmetic_in_words():
 
 def test_text_stays_text_in_a_table():
     rows = [["tp8", "1e3"], ["0010", ""]]
-    assert plain(rows, ["plan", ""]).splitlines() == ["plan", "tp8     1e3", "0010"]
+    assert text_table(rows, ["plan", ""]).splitlines() == ["plan", "tp8     1e3", "0010"]
     assert pipes(rows, ["plan", "size"]).splitlines() == [
         "| plan   | size   |",
         "|:-------|:-------|",

@@ -249,7 +249,7 @@ def test_figures_drawn_in_another_process_have_the_same_bytes(verified, tmp_path
     study = Toy(package, "draw", "Draw.", "", "apart", draws_apart=True, parts=parts)
     run_study.run(study, {}, tmp_path, lambda title, left: told.append((title, left)))
     assert told == [("sweeping", 0), ("made cube", 0), ("figures", 1), ("done", 0)]
-    figure_style.save(FIGURES[name](verified), tmp_path / "here", name)
+    figure_style.save_figure(FIGURES[name](verified), tmp_path / "here", name)
     for kind in ("pdf", "png"):
         apart, here = (tmp_path / folder / f"{name}.{kind}" for folder in ("apart", "here"))
         assert apart.read_bytes() == here.read_bytes()

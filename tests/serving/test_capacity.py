@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from servers import SERVER, load_of
+from servers import SERVER, admitted_requests, load_of, server_tables
 
 import prophet_xr as px
 from prophet_xr import serving
+from prophet_xr.serving.capacity import Objective, _meets
 
 
 def test_capacity_is_the_edge_of_what_a_server_keeps():
@@ -32,6 +33,16 @@ def test_what_is_given_at_the_rate_is_that_of_a_run():
     run = px.simulate(inputs, serving.faster(load, edge.scale.item())).squeeze()
     for name in ("throughput", "batch_mean", "preemptions"):
         assert edge[name].item() == pytest.approx(run[name].item(), rel=1e-9)
+
+
+def test_a_rejected_request_counts_as_slow():
+    """Of ten requests one is rejected and one slow; those of one token have no time per token."""
+    tables = server_tables(step=1.0)._replace(context_limit=100)
+    output = [1, 1, 1, 1, 1, 1, 1, 1, 2, 200]
+    requests = admitted_requests(tables, np.arange(10) * 5.0, np.ones(10), output)
+    for quantile, is_met in ((0.8, True), (0.9, False)):
+        assert _meets(tables, requests, Objective(9.0, 0.5, quantile), 1.0) == is_met
+    assert _meets(tables, requests, Objective(9.0, 1.5, 0.9), 1.0)
 
 
 def test_an_objective_that_cannot_be_met_has_a_reason():

@@ -32,7 +32,7 @@ CLOSED = {  # family, numbers, and the values at SHARES by an equation of its ow
 }
 
 
-@pytest.mark.parametrize("kind", distributions.FAMILIES)
+@pytest.mark.parametrize("kind", distributions.DISTRIBUTIONS)
 def test_every_family_has_its_closed_form(kind):
     numbers, values = CLOSED[kind]
     family = distributions.distribution(kind, *numbers)

@@ -113,7 +113,9 @@ def requests(**columns) -> xr.Dataset:
 
 
 def test_a_load_gets_its_types_and_units():
-    load = loads.checked(requests(arrival=[0, 1], prompt=np.array([5, 6], "i4"), priority=[2, -1]))
+    load = loads.checked_load(
+        requests(arrival=[0, 1], prompt=np.array([5, 6], "i4"), priority=[2, -1])
+    )
     assert {n: v.dtype.str for n, v in load.items()} == {
         "arrival": "<f8",
         "prompt": "<i8",
@@ -143,7 +145,7 @@ def test_a_load_gets_its_types_and_units():
 )
 def test_what_is_no_load_is_refused_in_one_line(load, message):
     with pytest.raises(InputError, match=message) as problem:
-        loads.checked(load)
+        loads.checked_load(load)
     assert "\n" not in str(problem.value)
 
 

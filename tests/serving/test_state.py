@@ -34,13 +34,14 @@ def test_the_least_priority_goes_first_and_then_the_first_to_arrive():
 def test_requests_of_any_layout_have_one_type():
     """Another layout would be compiled anew; a column that is read-only, too."""
     arrival = np.arange(8)[::2]
-    lengths = np.arange(1, 5, dtype=np.int32)
-    lengths.flags.writeable = False
-    for column in ordered_requests(arrival, lengths, lengths)[:3]:
+    prompt = np.arange(1, 5, dtype=np.int32)
+    output = np.arange(1, 5)
+    output.flags.writeable = False
+    requests = ordered_requests(arrival, prompt, output)
+    for column, dtype in zip(requests, ("f8", "i8", "i8"), strict=False):
         assert column.flags.c_contiguous
         assert column.flags.writeable
-    assert ordered_requests(arrival, lengths, lengths).arrival.dtype == np.float64
-    assert ordered_requests(arrival, lengths, lengths).prompt.dtype == np.int64
+        assert column.dtype == dtype
 
 
 @pytest.mark.parametrize(

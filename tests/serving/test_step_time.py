@@ -6,7 +6,7 @@ from servers import POLICIES, SERVER, server_tables
 
 import prophet_xr as px
 from prophet_xr.serving.server_tables import server_cubes
-from prophet_xr.serving.step_time import PARTS, between, locate, step_duration
+from prophet_xr.serving.step_time import PARTS, interpolate, locate, step_duration
 
 
 def points(count):
@@ -61,9 +61,9 @@ def test_a_value_is_located_in_its_gap():
 
 
 def test_between_reads_the_far_end_only_where_it_counts():
-    assert between(3.0, 5.0, 0.25) == 3.5
-    assert between(3.0, np.nan, 0.0) == 3.0
-    assert np.isnan(between(3.0, np.nan, 0.25))
+    assert interpolate(3.0, 5.0, 0.25) == 3.5
+    assert interpolate(3.0, np.nan, 0.0) == 3.0
+    assert np.isnan(interpolate(3.0, np.nan, 0.25))
 
 
 def test_a_step_on_the_grid_takes_what_the_table_holds():

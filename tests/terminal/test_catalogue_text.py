@@ -6,7 +6,7 @@ import prophet_xr as px
 from prophet_xr import grid
 from prophet_xr.catalogue import specs
 from prophet_xr.engine import nests
-from prophet_xr.registry import LABELLED, QUANTITIES, metrics, needed
+from prophet_xr.registry import LABELLED, QUANTITIES, metrics, required
 from prophet_xr.terminal import catalogue_text
 
 
@@ -22,8 +22,10 @@ def test_metrics_vary_with_the_axes_that_their_page_says():
         batch=[1, 2],
         context=[128, 256],
     )
-    full = grid.complete(data, needed(q.name for q in metrics() if q.name != "token_cost"))
-    dims_of = nests.dims_of_quantities(full, needed(["step_time", "reason"]), nests.dim_order(full))
+    full = grid.complete(data, required(q.name for q in metrics() if q.name != "token_cost"))
+    dims_of = nests.dims_of_quantities(
+        full, required(["step_time", "reason"]), nests.dim_order(full)
+    )
     for name, dims in dims_of.items():
         if QUANTITIES[name].formula:
             assert dims == tuple(d for d in catalogue_text.axes_of(name) if d in data.dims), name
@@ -41,10 +43,10 @@ def test_the_catalogue_lists_every_row():
 
 
 def test_a_row_is_found_by_its_label_on_any_axis():
-    assert catalogue_text.row("h200").startswith("H200 (")
-    assert catalogue_text.row("prophet").startswith("prophet (")
+    assert catalogue_text.row_text("h200").startswith("H200 (")
+    assert catalogue_text.row_text("prophet").startswith("prophet (")
     with pytest.raises(px.InputError, match="'H2000' is in no group of the catalogue; nearest"):
-        catalogue_text.row("H2000")
+        catalogue_text.row_text("H2000")
 
 
 def test_the_components_of_a_model_add_up_to_its_parameters():

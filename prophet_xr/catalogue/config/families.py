@@ -21,7 +21,7 @@ from prophet_xr.catalogue.config.family import (
 from prophet_xr.catalogue.config.keys import Config
 
 LOCAL = {"num_experts": "num_local_experts"}
-ROUTED = {"num_experts": "n_routed_experts"}
+_ROUTED = {"num_experts": "n_routed_experts"}
 QWEN = {"decoder_sparse_step": 1, "mlp_only_layers": None, "use_sliding_window": False}
 MTP = ("num_nextn_predict_layers", "The multi-token-prediction layers of the checkpoint, {}, are "
        "not counted; in use, each costs one more layer of weights and KV.")  # fmt: skip
@@ -66,7 +66,7 @@ qwen3_next = replace(
 
 deepseek = Family(
     "deepseek",
-    ROUTED,
+    _ROUTED,
     absent=NO_HEAD_DIM | {"moe_layer_freq": 1},
     experts_in=layer_kinds.after_dense,
     attention=weights.attention("qkvo", "attention_bias"),
@@ -337,7 +337,7 @@ EVERY = (
         },
         absent=NO_HEAD_DIM
         | {"use_bias": False, "moe_layer_end_index": -1, "tie_word_embeddings": True},
-        experts_in=layer_kinds.between,
+        experts_in=layer_kinds.layers_between,
         attention=weights.attention("qkvo", "use_bias"),
         expert=weights.mlp("moe_intermediate_size"),
         shared=weights.shared("moe_num_shared_experts", "moe_intermediate_size", "use_bias"),

@@ -13,7 +13,7 @@ from itertools import pairwise
 from prophet_xr.catalogue.config.arithmetic import NOTHING, Count, plain, times, total
 from prophet_xr.catalogue.config.families import EVERY
 from prophet_xr.catalogue.config.family import Family
-from prophet_xr.catalogue.config.keys import ABSENT, Config, peek, shown
+from prophet_xr.catalogue.config.keys import ABSENT, Config, peek, shown_value
 from prophet_xr.catalogue.config.layer_kinds import FULL, LINEAR, WINDOWED
 from prophet_xr.catalogue.config.switch import switch
 
@@ -139,7 +139,7 @@ def _interval(config: Config) -> Count:
     return plain(min(steps, default=1))
 
 
-RULES: Mapping[str, Callable[[Config], Count]] = {
+_RULES: Mapping[str, Callable[[Config], Count]] = {
     "n_layers": lambda config: plain(config.layers),
     "hidden_size": lambda config: plain(config.hidden),
     "moe_layers": lambda config: plain(len(config.moe_layers)),
@@ -193,10 +193,10 @@ RULES: Mapping[str, Callable[[Config], Count]] = {
 }
 
 
-def fields(config: Config) -> dict[str, tuple[Count, str]]:
+def row_fields(config: Config) -> dict[str, tuple[Count, str]]:
     """Every field of a row: its count, and the keys of the config it was made from."""
     counts = {}
-    for name, rule in {**RULES, **config.family.rules}.items():
+    for name, rule in {**_RULES, **config.family.rules}.items():
         config.seen.clear()
         count = rule(config)
         counts[name] = (count, ", ".join(f"{k} {v}".strip() for k, v in config.seen.items()))
@@ -207,5 +207,5 @@ def notes(config: Config, data: Mapping) -> str:
     """What the row leaves out of the checkpoint, by its text model or by all of its config."""
     asked = [(peek({**data, **config.data}, key), text) for key, text in config.family.notes]
     return " ".join(
-        text.format(shown(value)) for value, text in asked if value not in (ABSENT, None, 0)
+        text.format(shown_value(value)) for value, text in asked if value not in (ABSENT, None, 0)
     )

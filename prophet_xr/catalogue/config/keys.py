@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prophet_xr.catalogue.config.family import Family
 
 MOST_BYTES = 4_000_000  # a config.json takes a few kB; one with every layer spelt out, 100 kB
-MOST = 10**9  # of anything that a config counts
+_MOST = 10**9  # of anything that a config counts
 MOST_LAYERS = 10_000
 ABSENT = object()  # in place of the value of a key that is missing; a null key gives None
 
@@ -34,15 +34,15 @@ class _Brief(Repr):
         return f"<{bits} bits>" if bits > 128 else repr(x)
 
 
-shown = _Brief().repr
+shown_value = _Brief().repr
 
 
-def load(source: object) -> Mapping:
+def load_config(source: object) -> Mapping:
     """Read a config from a path, or take a mapping as it is."""
     if isinstance(source, Mapping):
         return source
     if not isinstance(source, str | Path):
-        raise SpecError(f"config: got {shown(source)}; expected a path or a mapping")
+        raise SpecError(f"config: got {shown_value(source)}; expected a path or a mapping")
     try:
         size = Path(source).stat().st_size
         if not Path(source).is_file():  # a pipe would be waited for, a device never ends
@@ -55,13 +55,13 @@ def load(source: object) -> Mapping:
             raise
         raise SpecError(f"config {source}: cannot be read as JSON: {problem}") from None
     if not isinstance(data, Mapping):
-        raise SpecError(f"config {source}: got {shown(data)}; expected a JSON object")
+        raise SpecError(f"config {source}: got {shown_value(data)}; expected a JSON object")
     return data
 
 
 def _simple(value: object) -> bool:
     """Whether a value may be an item of a list: a text, or a whole number of a usual size."""
-    return isinstance(value, str) or (isinstance(value, int) and abs(value) <= MOST)
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) <= _MOST)
 
 
 def peek(data: object, path: str) -> object:
@@ -98,10 +98,10 @@ class Config:
         by_path = {path: value for path in paths if (value := self.peek(path)) is not ABSENT}
         values = list(by_path.values())
         if any(value != values[0] for value in values):
-            raise self.refuse(f"{' and '.join(by_path)} contradict: {shown(values)}")
+            raise self.refuse(f"{' and '.join(by_path)} contradict: {shown_value(values)}")
         if by_path:
             path = next(iter(by_path))
-            self.seen[path], self.read[path] = shown(values[0]), values[0]
+            self.seen[path], self.read[path] = shown_value(values[0]), values[0]
             return values[0]
         rule = self.family.absent.get(name, ABSENT)
         if rule is ABSENT:
@@ -114,17 +114,19 @@ class Config:
         """Value at a dotted path, unchecked, or ABSENT."""
         return peek(self.data, path)
 
-    def whole(self, name: str, low: int = 1, high: int = MOST) -> int:
+    def whole(self, name: str, low: int = 1, high: int = _MOST) -> int:
         """Whole number in ``[low, high]``."""
         return self._whole(name, self.get(name), low, high)
 
     def _whole(self, name: str, value: object, low: int, high: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             wanted = f"expected a whole number in [{low}, {high}]"
-            raise self.refuse(f"{name}={shown(value)} in family {self.family.name!r}; {wanted}")
+            raise self.refuse(
+                f"{name}={shown_value(value)} in family {self.family.name!r}; {wanted}"
+            )
         return value
 
-    def whole_or_null(self, name: str, low: int = 1, high: int = MOST) -> int | None:
+    def whole_or_null(self, name: str, low: int = 1, high: int = _MOST) -> int | None:
         """Whole number, or None where the key is null or a rule says it means nothing."""
         value = self.get(name)
         return None if value is None else self._whole(name, value, low, high)
@@ -133,7 +135,7 @@ class Config:
         """True or false."""
         value = self.get(name)
         if not isinstance(value, bool):
-            raise self.refuse(f"{name}={shown(value)}; expected true or false")
+            raise self.refuse(f"{name}={shown_value(value)}; expected true or false")
         return value
 
     def list_or_null(self, name: str, length: int | None = None) -> list | None:
@@ -144,7 +146,7 @@ class Config:
         good = isinstance(value, list) and all(map(_simple, value))
         if not isinstance(value, list) or not good or len(value) != (length or len(value)):
             wanted = "names or numbers" if length is None else f"{length} names or numbers"
-            raise self.refuse(f"{name}={shown(value)}; expected a list of {wanted}")
+            raise self.refuse(f"{name}={shown_value(value)}; expected a list of {wanted}")
         return value
 
     def uniform(self, name: str, low: int = 1) -> int:
@@ -153,10 +155,10 @@ class Config:
         if isinstance(value, list):
             if not value or any(type(v) is not type(value[0]) or v != value[0] for v in value):
                 raise self.refuse(
-                    f"{name}={shown(value)} differs between layers; expected one value for all"
+                    f"{name}={shown_value(value)} differs between layers; expected one value for all"
                 )
             value = value[0]
-        return self._whole(name, value, low, MOST)
+        return self._whole(name, value, low, _MOST)
 
     # --- What several rules need ---------------------------------------------------------
 

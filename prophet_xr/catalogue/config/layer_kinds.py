@@ -8,10 +8,10 @@ kind.  A pattern that contradicts itself is refused, not repaired.
 
 from collections.abc import Callable
 
-from prophet_xr.catalogue.config.keys import Config, shown
+from prophet_xr.catalogue.config.keys import Config, shown_value
 
 FULL, WINDOWED, LINEAR = "full", "windowed", "linear"
-KINDS = {
+_KINDS = {
     "full_attention": FULL,
     "attention": FULL,
     "sliding_attention": WINDOWED,
@@ -67,12 +67,12 @@ def interleaved(config: Config) -> list[int]:
     known = {i for i in listed if isinstance(i, int) and 0 <= i < config.layers}
     if len(known) != len(listed):
         raise config.refuse(
-            f"moe_layers={shown(listed)} is not a set of layers below {config.layers}"
+            f"moe_layers={shown_value(listed)} is not a set of layers below {config.layers}"
         )
     return sorted(known)
 
 
-def between(config: Config) -> list[int]:
+def layers_between(config: Config) -> list[int]:
     """Every moe_layer_interval-th layer from start to end index, where -1 is the last layer."""
     first = config.whole("moe_layer_start_index", 0)
     last = config.whole("moe_layer_end_index", -1)
@@ -113,10 +113,12 @@ def listed_or(rule: Kinds) -> Kinds:
         listed = config.list_or_null("layer_types", config.layers)
         if listed is None:
             return rule(config)
-        unknown = [t for t in listed if not isinstance(t, str) or t not in KINDS]
+        unknown = [t for t in listed if not isinstance(t, str) or t not in _KINDS]
         if unknown:
-            raise config.refuse(f"layer_types holds {shown(unknown[0])}; known: {', '.join(KINDS)}")
-        return [KINDS[t] for t in listed]
+            raise config.refuse(
+                f"layer_types holds {shown_value(unknown[0])}; known: {', '.join(_KINDS)}"
+            )
+        return [_KINDS[t] for t in listed]
 
     return kinds
 
@@ -183,6 +185,6 @@ def attention_list(config: Config) -> list[str]:
     listed = config.list_or_null("attn_type_list", config.layers)
     if listed is None or any(t not in (0, 1) for t in listed):
         raise config.refuse(
-            f"attn_type_list={shown(listed)}; expected {config.layers} values, 0 or 1"
+            f"attn_type_list={shown_value(listed)}; expected {config.layers} values, 0 or 1"
         )
     return [FULL if t else LINEAR for t in listed]

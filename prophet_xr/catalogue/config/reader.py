@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 from prophet_xr import schema  # noqa: F401  (declares the fields and their bounds)
 from prophet_xr.catalogue.config.arithmetic import Count
-from prophet_xr.catalogue.config.fields import FAMILIES, fields, notes
-from prophet_xr.catalogue.config.keys import Config, load, shown
+from prophet_xr.catalogue.config.fields import FAMILIES, notes, row_fields
+from prophet_xr.catalogue.config.keys import Config, load_config, shown_value
 from prophet_xr.catalogue.config.stored_precision import stored_precision
 from prophet_xr.errors import SpecError, nearest
 from prophet_xr.registry import QUANTITIES
 
-EXACT = 2**53  # every whole number below is a float64
-ROUTED = ("moe_layers", "n_experts", "expert_parameters")
+_EXACT = 2**53  # every whole number below is a float64
+_ROUTED = ("moe_layers", "n_experts", "expert_parameters")
 FIXED = (
     *("shared_parameters", "router_parameters", "attention_parameters", "dense_parameters"),
     *("state_space_parameters", "norm_parameters", "embedding_parameters"),
@@ -46,7 +46,7 @@ class Row:
         return parameters(self.fields)
 
 
-def read(source: object, name: str | None = None, like: str | None = None) -> Row:
+def read_config(source: object, name: str | None = None, like: str | None = None) -> Row:
     """Read a config from a path or a mapping.
 
     Parameters
@@ -64,13 +64,13 @@ def read(source: object, name: str | None = None, like: str | None = None) -> Ro
         If it is no config of a known family, lacks a key that has no documented rule, or
         contradicts itself.
     """
-    data = load(source)
+    data = load_config(source)
     where = "" if isinstance(source, Mapping) else f" {source}"
     family = FAMILIES[_family(data, where, like)]
     inner = data.get(family.nested) if family.nested else None
     config = Config(inner if isinstance(inner, Mapping) else data, family, where)
     try:
-        counts = fields(config)
+        counts = row_fields(config)
     except RecursionError:
         raise config.refuse("nested too deeply; expected a config.json") from None
     _check(config, counts)
@@ -93,7 +93,7 @@ def _family(data: Mapping, where: str, like: str | None) -> str:
     kind = data.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise SpecError(
-            f"config{where}: model_type={shown(kind)} is unknown; "
+            f"config{where}: model_type={shown_value(kind)} is unknown; "
             f"{nearest(kind, FAMILIES)}; like= names one of {len(FAMILIES)} families to read it as"
         )
     return kind
@@ -102,7 +102,7 @@ def _family(data: Mapping, where: str, like: str | None) -> str:
 def parameters(counts: Mapping[str, tuple[Count, str]]) -> int:
     """Parameters of the whole model."""
     fixed = sum(counts[name][0].value for name in FIXED)
-    layers, experts, expert_parameters = (counts[n][0].value for n in ROUTED)
+    layers, experts, expert_parameters = (counts[n][0].value for n in _ROUTED)
     return round(fixed + layers * experts * expert_parameters)
 
 
@@ -117,13 +117,13 @@ def _named(data: Mapping, family: str) -> str:
 
 def _check(config: Config, counts: Mapping[str, tuple[Count, str]]) -> None:
     """Refuse a row that no model has: fields out of bounds, or too large to be exact."""
-    if parameters(counts) > EXACT:
-        raise config.refuse(f"{parameters(counts):,} parameters; expected at most {EXACT:,}")
+    if parameters(counts) > _EXACT:
+        raise config.refuse(f"{parameters(counts):,} parameters; expected at most {_EXACT:,}")
     for name, (count, _) in counts.items():
         low, high = QUANTITIES[name].bounds
-        if not low <= count.value <= min(high, EXACT):
+        if not low <= count.value <= min(high, _EXACT):
             q = QUANTITIES[name]
             raise config.refuse(
-                f"{name} = {count.text:.80} is outside [{low:g}, {min(high, EXACT):g}] "
+                f"{name} = {count.text:.80} is outside [{low:g}, {min(high, _EXACT):g}] "
                 f"({q.long_name}, {q.units})"
             )

@@ -2,7 +2,7 @@
 
 from prophet_xr.reporting.study import Study
 
-STUDIES = ("published", "verified")
+STUDIES_SHOWN = ("published", "verified")
 """Its own constants, and the true architectures: tables and figures are made under both."""
 
 STUDY = Study(

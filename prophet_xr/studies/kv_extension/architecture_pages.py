@@ -5,10 +5,10 @@ import pandas as pd
 from prophet_xr.catalogue import specs
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.reporting.markdown import markdown
-from prophet_xr.reporting.numbers import arithmetic_text, number
-from prophet_xr.terminal.catalogue_text import arithmetic, components
+from prophet_xr.reporting.numbers import arithmetic_text, number_text
+from prophet_xr.terminal.catalogue_text import arithmetic_of, components
 
-FIELDS = (
+_FIELDS = (
     *("n_layers", "moe_layers", "hidden_size", "n_experts", "top_k", "expert_matrices"),
     *("expert_parameters", "kv_full", "native_context"),
 )
@@ -69,12 +69,12 @@ def architectures() -> str:
 def _differences(data, study) -> pd.DataFrame:
     rows = []
     true = data.sel(model=study.model)
-    for field in FIELDS:
+    for field in _FIELDS:
         title = data[field].attrs["long_name"]
         known = (true["name"], true[field], study[field], study[f"{field}_status"])
         for name, right, counted, status in zip(*(v.values for v in known), strict=True):
             if abs(right - counted) > 1e-9 * right:
-                rows.append([name, title, number(round(counted)), status, number(right)])
+                rows.append([name, title, number_text(round(counted)), status, number_text(right)])
     heads = ["model", "quantity", "study", "how the study's value is known", "architecture"]
     return pd.DataFrame(rows, columns=heads).sort_values("model", kind="stable")
 
@@ -92,11 +92,12 @@ def _architecture(m, cell) -> str:
     for field, when in KV_PARTS:
         if m[field].item():
             lines.append(
-                f"- KV cache over {when}: {arithmetic(m, field)} = {number(m[field].item())} "
-                f"elements per token ({m[f'{field}_source'].item()})."
+                f"- KV cache over {when}: {arithmetic_of(m, field)} = "
+                f"{number_text(m[field].item())} elements per token "
+                f"({m[f'{field}_source'].item()})."
             )
     if m.state_size.item():
-        lines.append(f"- Constant state: {number(m.state_size.item())} B per sequence.")
+        lines.append(f"- Constant state: {number_text(m.state_size.item())} B per sequence.")
     if m.notes.item():
         lines.append(f"- Note: {m.notes.item()}")
     return "\n".join(lines)
@@ -121,11 +122,11 @@ def breakdowns() -> str:
                 "share [%]": [100 * count / cell.total_parameters.item() for *_, count in rows],
             }
         )
-        expert = arithmetic_text(arithmetic(m, "expert_parameters"))
+        expert = arithmetic_text(arithmetic_of(m, "expert_parameters"))
         parts += [
             f"## {m['name'].item()}",
-            f"One expert: {expert} = {number(m.expert_parameters.item())} parameters, "
-            f"{number(cell.expert_size.item())} B in 16 bits "
+            f"One expert: {expert} = {number_text(m.expert_parameters.item())} parameters, "
+            f"{number_text(cell.expert_size.item())} B in 16 bits "
             f"({m.expert_parameters_source.item()}).",
             markdown(frame),
             f"Total **{cell.total_parameters.item():,.0f}**, active per token "

@@ -18,8 +18,11 @@ from prophet_xr.studies.published.averages import by_expert_count
 from prophet_xr.studies.published.claim_file import Claim
 from prophet_xr.studies.published.latency_claims import step_ratio
 
-PROPHET = "prophet"
-POLICIES = {"baseline": BASELINE, "both": (BASELINE, PROPHET)}  # by the end of a quantity's name
+PROPHET_ROW = "prophet"
+_POLICIES = {
+    "baseline": BASELINE,
+    "both": (BASELINE, PROPHET_ROW),
+}  # by the end of a quantity's name
 
 Found = tuple[float, float]  # both ends; the same number twice where there is only one
 Cubes = Mapping[str, Any]  # results by name: cubes, and what other studies say in words
@@ -53,10 +56,10 @@ def answers(
     return register
 
 
-def cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
+def claimed_cells(cube: xr.Dataset, name: str, claim: Claim) -> xr.DataArray:
     """Cells of a quantity that a claim is on, by label."""
     wanted = {"gpu": claim.gpu, "batch": claim.batch, "model": claim.model}
-    wanted["policy"] = POLICIES.get(claim.quantity.rpartition("_")[2], PROPHET)
+    wanted["policy"] = _POLICIES.get(claim.quantity.rpartition("_")[2], PROPHET_ROW)
     values = cube[name]
     at = {d: _positions(cube, d, wanted[d]) for d in map(str, values.dims) if wanted[d]}
     if claim.n_experts and "model" in values.dims:
@@ -99,13 +102,13 @@ def _plain(
     """Answer quantities by reducing a metric over the cells of the claim."""
     reduce = REDUCTIONS[reduction]
     answers(quantities, metric, title or QUANTITIES[metric].long_name, **more)(
-        lambda cube, claim: reduce(cells(cube, metric, claim))
+        lambda cube, claim: reduce(claimed_cells(cube, metric, claim))
     )
 
 
 def _spread(cubes: Cubes, claim: Claim) -> str:
     """Say how many cells stand behind a true extension, and what they give on their own."""
-    found = cells(cubes["verified"], "kv_extension", claim).values
+    found = claimed_cells(cubes["verified"], "kv_extension", claim).values
     held = found[found == found]
     if found.size == 1:
         return ""
@@ -118,7 +121,7 @@ def _spread(cubes: Cubes, claim: Claim) -> str:
 
 def _leaders(cubes: Cubes, claim: Claim) -> str:
     """Say which expert count each average puts first."""
-    rows = {n: cubes[n].sel(policy=PROPHET) for n in ("published", "verified")}
+    rows = {n: cubes[n].sel(policy=PROPHET_ROW) for n in ("published", "verified")}
     return " ".join(f"{n.capitalize()}: {winners(by_expert_count(c))}." for n, c in rows.items())
 
 
@@ -126,7 +129,7 @@ def _without(cubes: Cubes, claim: Claim) -> str:
     """Say which of the models fit without Prophet too."""
     parts = []
     for study in ("published", "verified"):
-        cube = cubes[study].sel(model=cells(cubes[study], "n_experts", claim).model)
+        cube = cubes[study].sel(model=claimed_cells(cubes[study], "n_experts", claim).model)
         alone = cube.fits.sel(policy=BASELINE).any(["gpu", "batch"]).values
         missing = [name for name, fits in zip(names(cube), alone, strict=True) if not fits]
         parts.append(f"{study}, {'all but ' + ', '.join(missing) if missing else 'all'}")
@@ -165,7 +168,7 @@ _plain("saturation_batch", "unique_experts", "saturated", "First batch that need
 @answers("recommendation", "kv_extension")
 def best_batches(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     """These batches have a higher mean KV extension than every other."""
-    means = _mean(cube.kv_extension.sel(policy=PROPHET), ["model", "gpu"])
+    means = _mean(cube.kv_extension.sel(policy=PROPHET_ROW), ["model", "gpu"])
     chosen = list(claim.batch)
     return means.sel(batch=chosen).min() > means.drop_sel(batch=chosen).max()
 
@@ -174,26 +177,28 @@ def best_batches(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
 def uncapped_experts(cube: xr.Dataset, claim: Claim) -> Found:
     """Distinct experts if there were more: k x the most per routed expert of any model."""
     growth = (cube.unique_experts / cube.top_k).max("model").sel(batch=list(claim.batch))
-    return ends(growth * cells(cube, "top_k", claim))
+    return ends(growth * claimed_cells(cube, "top_k", claim))
 
 
 @answers("kv_cache", "kv_per_token")
 def kv_cache(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     """KV cache: bytes per token x batch x context."""
-    return cells(cube, "kv_per_token", claim).max() * claim.batch[0] * claim.context
+    return claimed_cells(cube, "kv_per_token", claim).max() * claim.batch[0] * claim.context
 
 
 @answers("total_baseline total_prophet", "static_memory")
-def total(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
+def weights_and_cache(cube: xr.Dataset, claim: Claim) -> xr.DataArray:
     """Weights and activations, and the KV cache where a context is named."""
-    return cells(cube, "static_memory", claim).max() + kv_cache(cube, claim)
+    return claimed_cells(cube, "static_memory", claim).max() + kv_cache(cube, claim)
 
 
 @answers("inner_width", "expert_size")
 def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
     """Inner width of an expert: its parameters / (matrices x hidden size)."""
-    across = cells(cube, "expert_matrices", claim) * cells(cube, "hidden_size", claim)
-    return ends(cells(cube, "expert_parameters", claim) / across)
+    across = claimed_cells(cube, "expert_matrices", claim) * claimed_cells(
+        cube, "hidden_size", claim
+    )
+    return ends(claimed_cells(cube, "expert_parameters", claim) / across)
 
 
 @answers(
@@ -202,7 +207,7 @@ def inner_width(cube: xr.Dataset, claim: Claim) -> Found:
 def offload_slowdowns(cube: xr.Dataset, claim: Claim) -> Found:
     """Median step over the baseline's: of Prophet, and of experts fetched when needed."""
     slow = cube.slowdown.sel(batch=list(claim.batch))
-    low, high = (float(slow.sel(policy=p).median()) for p in (PROPHET, "on_demand"))
+    low, high = (float(slow.sel(policy=p).median()) for p in (PROPHET_ROW, "on_demand"))
     return low, high
 
 

@@ -12,18 +12,19 @@ import pandas as pd
 import xarray as xr
 
 from prophet_xr.errors import InputError
-from prophet_xr.registry import BASELINE, QUANTITIES, needed
+from prophet_xr.registry import BASELINE, QUANTITIES, required
 from prophet_xr.reporting.numbers import ends, four_digits
 from prophet_xr.studies.kv_extension.claim_answers import (
     ANSWERS,
-    PROPHET,
+    PROPHET_ROW,
     Answer,
     Cubes,
     Found,
-    cells,
+    claimed_cells,
 )
 from prophet_xr.studies.published import claim_file
 from prophet_xr.studies.published.claim_file import (
+    CLAIM_VERDICTS,
     CONTRADICTION,
     CONVENTION,
     DECIMAL,
@@ -34,25 +35,24 @@ from prophet_xr.studies.published.claim_file import (
     REPRODUCED,
     UNANSWERED,
     UNITS,
-    VERDICTS,
     Claim,
 )
 
 CUBES = ("published", "architecture", "verified", "unfitted")
-STEPS = {"architecture": "exact_kv", "usable memory": "usable_memory"}  # of the ladder
-EXACT = ("count", "label", "bool")
+_STEPS = {"architecture": "exact_kv", "usable memory": "usable_memory"}  # of the ladder
+_EXACT = ("count", "label", "bool")
 STUDY_MB = 1e3 / 1024  # the study's MB is 1e9 / 1024 B, counted as 1e6 B
 CAUSES = ("n_experts", "top_k", "moe_layers", "expert_size", "fixed_memory", "activation_memory")
 CAUSES += ("memory_budget", "kv_per_token")
-COLUMNS = {"reproduced": "published", "architecture": "architecture", "verified": "verified"}
-MEMORY = {"nominal_weight", "activation_weight"}  # what verified has otherwise than architecture
+_COLUMNS = {"reproduced": "published", "architecture": "architecture", "verified": "verified"}
+_MEMORY = {"nominal_weight", "activation_weight"}  # what verified has otherwise than architecture
 
 Numbers = Mapping[str, Found]  # by cube
 
 
-def load() -> list[Claim]:
+def published_claims() -> list[Claim]:
     """Read the published claims; SpecError if ``data/claims.toml`` is missing or broken."""
-    return claim_file.read(ANSWERS)
+    return claim_file.read_claims(ANSWERS)
 
 
 def judge(cubes: Cubes) -> pd.DataFrame:
@@ -77,18 +77,18 @@ def judge(cubes: Cubes) -> pd.DataFrame:
     every += ("slowdowns_region", "slowdown_ratio_region")
     for name in (name for name in every if name not in cubes):
         raise InputError(f"cubes lack {name!r}; expected {', '.join(every)}")
-    steps = {name: cubes["ladder"].sel(step=step) for name, step in STEPS.items()}
+    steps = {name: cubes["ladder"].sel(step=step) for name, step in _STEPS.items()}
     lean = dict(cubes) | steps  # few coordinates to select by; no gain over what does not fit
-    for name in (*CUBES, *STEPS):
+    for name in (*CUBES, *_STEPS):
         gain = lean[name].kv_increase.where(lean[name].fits.sel(policy=BASELINE, drop=True))
         lean[name] = lean[name].assign(kv_increase=gain).reset_coords().set_coords("n_experts")
-    return pd.DataFrame([_row(claim, lean) for claim in load()])
+    return pd.DataFrame([_row(claim, lean) for claim in published_claims()])
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Count verdicts per document, from what `judge` returns."""
     counts = pd.crosstab(frame.document, frame.verdict)
-    return counts.reindex(index=frame.document.unique(), columns=list(VERDICTS), fill_value=0)
+    return counts.reindex(index=frame.document.unique(), columns=list(CLAIM_VERDICTS), fill_value=0)
 
 
 def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
@@ -104,7 +104,7 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
         "claim": ", ".join([what.replace("_", " "), *_place(claim, cubes["published"])]),
         "unit": claim.unit,
         "published": _shown((claim.value, claim.high)),
-        **{head: _shown(found[name]) for head, name in COLUMNS.items()},
+        **{head: _shown(found[name]) for head, name in _COLUMNS.items()},
         "verdict": verdict,
         "reason": f"{reason.strip()} {claim.note}".strip(),
     }
@@ -113,11 +113,11 @@ def _row(claim: Claim, cubes: Cubes) -> dict[str, object]:
 @cache
 def _same(metric: str) -> bool:
     """Whether a metric is blind to what verified has otherwise than the true architecture."""
-    return not MEMORY & needed([metric])
+    return not _MEMORY & required([metric])
 
 
 def _found(answer: Answer, cubes: Cubes, claim: Claim, name: str) -> Found:
-    if name in STEPS and (answer.cube or _same(answer.reads)):
+    if name in _STEPS and (answer.cube or _same(answer.reads)):
         name = "verified"
     cube = cubes[answer.cube].sel(study=name) if answer.cube else cubes[name]
     value = answer.evaluate(cube, claim)
@@ -150,7 +150,7 @@ def _agrees(claim: Claim, answer: Answer, true: Found, hits: list[bool]) -> bool
     """Whether what the study's constants hit is true within `CONTRADICTION`."""
     if answer.reads == "kv_extension" and isnan(true[0]):
         true = (0.0, 0.0)
-    near = _near(claim, true, 0.0 if claim.unit in EXACT else CONTRADICTION)
+    near = _near(claim, true, 0.0 if claim.unit in _EXACT else CONTRADICTION)
     return all(n for n, hit in zip(near, hits, strict=True) if hit)
 
 
@@ -167,14 +167,14 @@ def _told(found: Found, claim: Claim) -> str:
     if unit == "bool":
         return "yes" if shown else "no"
     text = shown if isinstance(shown, str) else four_digits(shown)
-    return text if unit in (*EXACT, "1") else f"{text} {unit}"
+    return text if unit in (*_EXACT, "1") else f"{text} {unit}"
 
 
 def _place(claim: Claim, cube: xr.Dataset) -> list[str]:
     names = [str(cube.model_name.sel(model=m).item()) for m in claim.model]
     names = names if len(names) <= 3 else [f"{len(names)} models"]
     batches = [f"batch {'/'.join(map(str, claim.batch))}"] if claim.batch else []
-    row = [row for row in (BASELINE, PROPHET) if claim.quantity.endswith(row)]
+    row = [row for row in (BASELINE, PROPHET_ROW) if claim.quantity.endswith(row)]
     return [*names, *(f"{n} experts" for n in claim.n_experts), *claim.gpu, *batches, *row]
 
 
@@ -219,9 +219,9 @@ def _moved(claim: Claim, answer: Answer, cubes: Cubes) -> list[str]:
     """What the answer depends on and the true architecture has otherwise."""
     parts = []
     savings = answer.reads == "expert_savings_fraction"  # in which the size of an expert cancels
-    reads = needed(["unique_experts" if savings else answer.reads])
+    reads = required(["unique_experts" if savings else answer.reads])
     for q in (QUANTITIES[n] for n in CAUSES if n in reads):
-        (low, high), (true, top) = (ends(cells(cubes[n], q.name, claim)) for n in CUBES[:2])
+        (low, high), (true, top) = (ends(claimed_cells(cubes[n], q.name, claim)) for n in CUBES[:2])
         if low == high and true == top and not isclose(low, true, rel_tol=0.01):
             unit = {"B": "GB", "B / expert": "MB"}.get(q.units, "1")
             change = f"{four_digits(low / UNITS[unit])} -> {four_digits(true / UNITS[unit])}"

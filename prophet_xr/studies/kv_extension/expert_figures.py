@@ -7,25 +7,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prophet_xr.reporting.figure_style import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLUMN,
     FAINT,
     INK,
     PAGE,
-    PROPHET,
+    PROPHET_COLOUR,
     RULE,
-    beside,
+    label_near,
     label_rows,
-    log,
+    log_axis,
 )
 from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import shown
-from prophet_xr.studies.kv_extension import STUDIES
+from prophet_xr.studies.kv_extension import STUDIES_SHOWN
 from prophet_xr.studies.kv_extension.panels import (
     SHADE,
     SMALL,
     by_experts,
-    checked,
+    check_cube_of_figures,
     prophet_cells,
     with_experts,
 )
@@ -34,7 +34,7 @@ from prophet_xr.studies.published.averages import (
     extension,
 )
 
-FIGURES = Figures(STUDIES, checked)
+FIGURES = Figures(STUDIES_SHOWN, check_cube_of_figures)
 SAVINGS = "Share of expert memory freed; white lines part expert counts."
 EXPERTS = (
     "Left: deduplication, a dot per batch until every expert is needed, which is from the "
@@ -61,7 +61,7 @@ def figure4_batch_context_tradeoff(cube: xr.Dataset) -> Figure:
     axes.hlines(1 + np.flatnonzero(np.diff(row.n_experts)), *axes.get_xlim(), color="white", lw=3)
     axes.set_xlabel("Decode batch (sequences)")
     axes.set_title("Expert memory freed (%)")
-    beside(axes, "top-k / experts", (0, -0.12), -3.5, va="bottom", annotation_clip=False)
+    label_near(axes, "top-k / experts", (0, -0.12), -3.5, va="bottom", annotation_clip=False)
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
     return drawing
@@ -83,7 +83,7 @@ def figure5_expert_count_analysis(cube: xr.Dataset) -> Figure:
         axes.tick_params(axis="y", length=0)
         for start, end in zip(edges[:-1:2], edges[1::2], strict=False):
             axes.axhspan(start - 0.5, end - 0.5, color=SHADE, linewidth=0, zorder=0)
-    beside(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
+    label_near(left, "top-k / experts", (0, -0.85), -3.5, xycoords=left.get_yaxis_transform())
     _dedup(left, row)
     _extensions(right, row, edges)
     _columns(table, row, edges)
@@ -105,9 +105,9 @@ def _dedup(axes: Axes, row: xr.Dataset) -> None:
         if not more.all():
             first = row.batch.values[~more][0]
             axes.plot(1, y, "|", color=FAINT, markersize=4)
-            beside(axes, f"all from {first}", (1, y), -3, FAINT, va="center_baseline", **SMALL)
+            label_near(axes, f"all from {first}", (1, y), -3, FAINT, va="center_baseline", **SMALL)
     axes.set_xlabel("Deduplication factor: experts / distinct (×)")
-    log(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
+    log_axis(axes, "x", 2 ** np.arange(0, np.log2(factor.max().item()) + 1))
     axes.set_xlim(left=0.26)  # room for words
     axes.spines["bottom"].set_bounds(1, factor.max().item())
     axes.spines["left"].set_visible(False)
@@ -118,8 +118,10 @@ def _extensions(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
     """Mean extension where both fit: of each row, and over the rows of an expert count."""
     means, groups = extension(row).mean_fitting.values, by_expert_count(row).mean_fitting.values
     axes.axvline(1, color=INK, linewidth=0.5, zorder=0.5)
-    axes.vlines(groups, edges[:-1] - 0.5, edges[1:] - 0.5, color=BASELINE, linewidth=1.4, zorder=1)
-    axes.plot(means, np.arange(len(means)), "o", color=PROPHET, markersize=3.2)
+    axes.vlines(
+        groups, edges[:-1] - 0.5, edges[1:] - 0.5, color=BASELINE_COLOUR, linewidth=1.4, zorder=1
+    )
+    axes.plot(means, np.arange(len(means)), "o", color=PROPHET_COLOUR, markersize=3.2)
     axes.set_xlabel("Mean KV extension where both fit (×)")
     axes.spines["left"].set_visible(False)
 
@@ -132,17 +134,20 @@ def _columns(axes: Axes, row: xr.Dataset, edges: np.ndarray) -> None:
     columns = [
         (0.14, "both\nfit", INK, rows, row.both.sum(over), "{:.0f}"),
         (0.44, "only\nProphet", INK, rows, row.alone.sum(over), "{:.0f}"),
-        (0.72, "both\nfit", BASELINE, middles, counts.mean_fitting, "{:.2f}"),
-        (1.0, "no fit\nas 0", BASELINE, middles, counts["mean"], "{:.2f}"),
+        (0.72, "both\nfit", BASELINE_COLOUR, middles, counts.mean_fitting, "{:.2f}"),
+        (1.0, "no fit\nas 0", BASELINE_COLOUR, middles, counts["mean"], "{:.2f}"),
     ]
     place = {"xycoords": axes.get_yaxis_transform(), "ha": "right"}
     head = {**place, **SMALL, "va": "baseline"}
     for x, title, color, at, values, form in columns:
         for level, words in enumerate(reversed(title.splitlines())):
-            beside(axes, words, (x, -0.75 - 0.65 * level), 0, color, **head)
+            label_near(axes, words, (x, -0.75 - 0.65 * level), 0, color, **head)
         for y, value in zip(at, values.values, strict=True):
             text = form.format(value) if value == value else "-"
-            beside(axes, text, (x, y), 0, color, **place, va="center_baseline")
-    for x, title, color in ((0.44, f"cells of {total}", INK), (1.0, "mean of group", BASELINE)):
-        beside(axes, title, (x, -2.2), 0, color, **head)
+            label_near(axes, text, (x, y), 0, color, **place, va="center_baseline")
+    for x, title, color in (
+        (0.44, f"cells of {total}", INK),
+        (1.0, "mean of group", BASELINE_COLOUR),
+    ):
+        label_near(axes, title, (x, -2.2), 0, color, **head)
     axes.axis("off")

@@ -11,23 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prophet_xr.reporting.figure_style import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLUMN,
     INK,
     PAGE,
-    PROPHET,
+    PROPHET_COLOUR,
     RULE,
-    beside,
+    label_near,
     label_rows,
-    log,
+    log_axis,
 )
 from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names, shown
-from prophet_xr.studies.kv_extension import STUDIES
+from prophet_xr.studies.kv_extension import STUDIES_SHOWN
 from prophet_xr.studies.kv_extension.panels import (
-    CARDS,
+    CARD_MARKS,
     SMALL,
-    checked,
+    check_cube_of_figures,
     fitting_models,
     prophet_cells,
     unextended,
@@ -37,9 +37,9 @@ from prophet_xr.studies.published.averages import (
     extension,
 )
 
-FIGURES = Figures(STUDIES, checked)
+FIGURES = Figures(STUDIES_SHOWN, check_cube_of_figures)
 BAND = 0.68  # share of a panel of figure 3 under the marks of what only Prophet fits
-TICKS = {  # by the end of what is drawn
+_TICKS = {  # by the end of what is drawn
     1.5: [1, 1.1, 1.2, 1.3, 1.4],
     1.9: [1, 1.2, 1.4, 1.6, 1.8],
     6.0: [1, 1.5, 2, 3, 4, 5],
@@ -74,9 +74,9 @@ def figure1_memory_breakdown(cube: xr.Dataset) -> Figure:
         axes.set_title(title, pad=28)
         axes.set_xlabel(f"GPU memory at batch {first.batch.item()} (GB = 10$^9$ B)")
         _card_lines(axes, shown(cube.memory_budget, "GB"))
-    for policy, color in (("prophet", PROPHET), ("baseline", BASELINE)):
+    for policy, color in (("prophet", PROPHET_COLOUR), ("baseline", BASELINE_COLOUR)):
         top = shown(first.expert_memory, "GB").sel(policy=policy).values[0]
-        beside(panels[0], policy.replace("pro", "Pro"), (top, -0.85), -0.1, color)
+        label_near(panels[0], policy.replace("pro", "Pro"), (top, -0.85), -0.1, color)
     label_rows(panels[0], names(first), above=0.8)
     return drawing
 
@@ -85,15 +85,15 @@ def _dumbbells(axes: Axes, base: np.ndarray, ours: np.ndarray) -> None:
     """Baseline and Prophet of each row joined by a bar, and their ratio in a column."""
     at = np.arange(len(base))
     axes.hlines(at, ours, base, color=RULE, linewidth=1.6, zorder=1)
-    axes.plot(base, at, "o", color=BASELINE)
-    axes.plot(ours, at, "D", color=PROPHET, markersize=3.2)
-    log(axes, "x")
+    axes.plot(base, at, "o", color=BASELINE_COLOUR)
+    axes.plot(ours, at, "D", color=PROPHET_COLOUR, markersize=3.2)
+    log_axis(axes, "x")
     axes.set_xlim(right=9 * base.max())  # the column stands inside the axes
     column = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
     for row, factor in zip(at, base / ours, strict=True):
         text = f"{factor:.0f}×" if factor >= 10 else f"{factor:.1f}×"
-        beside(axes, text, (1.0, row), 0, **column)
-    beside(axes, "ratio", (1.0, -0.85), 0, **column)
+        label_near(axes, text, (1.0, row), 0, **column)
+    label_near(axes, "ratio", (1.0, -0.85), 0, **column)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
@@ -130,13 +130,15 @@ def figure2_kv_extension_by_model(cube: xr.Dataset) -> Figure:
     each, cards = extension(row), by_memory(cube.memory_budget)
     drawing = Figure(figsize=(COLUMN, 0.65 + 0.48 * row.sizes["model"]))
     axes, at = drawing.subplots(), np.arange(row.sizes["model"])
-    log(axes, "x", TICKS[np.inf])
+    log_axis(axes, "x", _TICKS[np.inf])
     held = row.cell.values[row.both.values]
     if held.size:
         axes.set_xlim(0.9 * held.min(), 1.15 * held.max())
     _averages(axes, each, at - 0.33)
     lanes = np.linspace(-0.1, 0.36, len(cards))
-    for lane, (label, gpus), (color, mark) in zip(lanes, cards.items(), cycle(CARDS), strict=False):
+    for lane, (label, gpus), (color, mark) in zip(
+        lanes, cards.items(), cycle(CARD_MARKS), strict=False
+    ):
         cells = row.cell.sel(gpu=gpus).values.reshape(len(at), len(gpus) * row.sizes["batch"])
         where = np.repeat(at + lane, cells.shape[1])
         axes.plot(cells.ravel(), where, mark, color=color, alpha=0.8, ms=2.8, mew=0, label=label)
@@ -158,13 +160,13 @@ def _averages(axes: Axes, each: xr.Dataset, at: np.ndarray) -> None:
     axes.plot(each.median_fitting, at, "|", color=INK, markersize=6, mew=1.1)
     column = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
     for y, zeros in zip(at, each["mean"].values, strict=True):
-        beside(axes, f"{zeros:.2f}", (1.16, y + 0.33), 0, **column)
+        label_near(axes, f"{zeros:.2f}", (1.16, y + 0.33), 0, **column)
     head = {**column, "va": "bottom", "linespacing": 0.9}
-    beside(axes, "mean with\nno fit as 0", (1.16, -0.28), 0, **head, **SMALL)
+    label_near(axes, "mean with\nno fit as 0", (1.16, -0.28), 0, **head, **SMALL)
     for y, mean, median in zip(at[:1], each.mean_fitting, each.median_fitting, strict=False):
         apart = 4 if mean > 1.6 * median else -4
-        beside(axes, "mean", (mean.item(), y), 4, **SMALL)
-        beside(axes, "median", (median.item(), y), apart, **SMALL)
+        label_near(axes, "mean", (mean.item(), y), 4, **SMALL)
+        label_near(axes, "median", (median.item(), y), apart, **SMALL)
 
 
 def _in_a_gap(axes: Axes, text: str, taken: np.ndarray, y: float, color: str) -> None:
@@ -173,7 +175,7 @@ def _in_a_gap(axes: Axes, text: str, taken: np.ndarray, y: float, color: str) ->
     widest = int(np.diff(edges).argmax())
     last = widest == len(taken)
     if len(taken):
-        beside(axes, text, (taken[widest - last], y), 4 if last else -4, color, **SMALL)
+        label_near(axes, text, (taken[widest - last], y), 4 if last else -4, color, **SMALL)
 
 
 def context_caption(cube: xr.Dataset) -> str:
@@ -198,7 +200,7 @@ def figure3_context_scaling(cube: xr.Dataset) -> Figure:
     across, down = max(1, min(5, count)), max(1, -(-count // 5))
     drawing = Figure(figsize=(PAGE, 0.3 + 1.5 * down))
     panels = drawing.subplots(down, across, sharex=True, squeeze=False)
-    log(panels[0, 0], "x", row.batch.values)
+    log_axis(panels[0, 0], "x", row.batch.values)
     unnamed = list(cards)
     for i, axes in enumerate(panels.flat[:count]):
         _lines(axes, row.isel(model=i), cards, unnamed)
@@ -223,7 +225,7 @@ def _lines(axes: Axes, model: xr.Dataset, cards: dict[str, list[str]], unnamed: 
     only = [label for label, gpus in cards.items() if model.alone.sel(gpu=gpus).any()]
     lanes = dict(zip(only, np.linspace(BAND + 0.09, 0.86, len(only)), strict=True))
     hollow = {"fillstyle": "none", "markeredgewidth": 0.7, "linestyle": "none"}
-    for (label, gpus), (color, mark) in zip(cards.items(), cycle(CARDS), strict=False):
+    for (label, gpus), (color, mark) in zip(cards.items(), cycle(CARD_MARKS), strict=False):
         look = {"color": color, "marker": mark, "markersize": 3.2}
         for one in (model.sel(gpu=gpu) for gpu in gpus):
             axes.plot(one.batch, one.cell, label=label, **look)
@@ -235,16 +237,16 @@ def _lines(axes: Axes, model: xr.Dataset, cards: dict[str, list[str]], unnamed: 
             under = label == named[-1] and len(named) > 1  # the lines above leave no room
             at = (start.batch.item(), 0 if under else start.item())
             place = {"xycoords": across if under else "data", "va": "bottom"}
-            beside(axes, label, at, 1.5, color, **place, **SMALL)
+            label_near(axes, label, at, 1.5, color, **place, **SMALL)
 
 
 def _scale(axes: Axes, model: xr.Dataset, room: float) -> None:
     """Log axis over what is drawn, and room around it; more above where only Prophet fits."""
     low, high = min(1.0, model.cell.min().item()), model.cell.max().item()
-    ticks = next(ticks for end, ticks in TICKS.items() if high < end)
+    ticks = next(ticks for end, ticks in _TICKS.items() if high < end)
     margin = (high / low) ** room
     low, high = low / margin, high * margin
-    log(axes, "y", [tick for tick in ticks if tick <= high])
+    log_axis(axes, "y", [tick for tick in ticks if tick <= high])
     axes.set_ylim(low, high)
     if model.alone.any():
         axes.set_ylim(low, low * (high / low) ** (1 / BAND))

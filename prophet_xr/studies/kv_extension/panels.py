@@ -18,10 +18,10 @@ from prophet_xr.studies.published.averages import (
 DIMS = {"policy", "model", "gpu", "batch"}
 SHADE = "#f1f1f1"
 SMALL: dict[str, Any] = {"fontsize": 7}
-CARDS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
+CARD_MARKS = list(zip([COLOURS[i] for i in (1, 2, 0, 4, 5, 7, 8, 9)], "vsoD^Pp*", strict=True))
 
 
-def checked(cube: xr.Dataset) -> None:
+def check_cube_of_figures(cube: xr.Dataset) -> None:
     """Raise InputError for a cube that is not on the dims that figures show."""
     got = {str(d) for d in cube.kv_extension.dims}
     if got != DIMS:

@@ -8,12 +8,12 @@ import xarray as xr
 from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
 from prophet_xr.reporting.report import document
-from prophet_xr.studies.kv_extension import STUDIES, architecture_pages
-from prophet_xr.studies.kv_extension.report_sections import SECTIONS, SEVERAL, verdicts
+from prophet_xr.studies.kv_extension import STUDIES_SHOWN, architecture_pages
+from prophet_xr.studies.kv_extension.report_sections import SECTIONS, SEVERAL, verdict_counts
 from prophet_xr.studies.kv_extension.rows import rows_csv, rows_json
 from prophet_xr.studies.published.claim_file import RULES
 
-PAGES = Listing(STUDIES)
+PAGES = Listing(STUDIES_SHOWN)
 
 
 @PAGES.named("prophet_kv_extension_data.csv")
@@ -37,7 +37,7 @@ def claims_csv(claims: pd.DataFrame) -> str:
 @PAGES.named("claims.md")
 def claims_page(claims: pd.DataFrame) -> str:
     """Every claim with its verdict and reason."""
-    parts = ["# Published claims, judged", RULES, SEVERAL, verdicts(claims)]
+    parts = ["# Published claims, judged", RULES, SEVERAL, verdict_counts(claims)]
     for source, rows in claims.groupby("document", sort=False):
         parts += [f"## {source}", markdown(rows.drop(columns="document"))]
     return document(parts)
@@ -54,12 +54,12 @@ def report(results: Results, tables: Mapping[str, pd.DataFrame]) -> str:
 
 
 @PAGES.named("OPEN_SOURCE_MOE_ARCHITECTURES.md")
-def architectures() -> str:
+def architectures_page() -> str:
     """The architecture of every model."""
     return architecture_pages.architectures()
 
 
 @PAGES.named("PARAMETER_BREAKDOWN_DETAILED.md")
-def breakdowns() -> str:
+def breakdowns_page() -> str:
     """The parameters of every model, by component."""
     return architecture_pages.breakdowns()

@@ -11,18 +11,18 @@ import xarray as xr
 from prophet_xr.catalogue import specs
 from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
-from prophet_xr.reporting.numbers import listed, names, number, shown
-from prophet_xr.studies.kv_extension import STUDIES
+from prophet_xr.reporting.numbers import listed, names, number_text, shown
+from prophet_xr.studies.kv_extension import STUDIES_SHOWN
 from prophet_xr.studies.kv_extension.figures import FIGURES
 from prophet_xr.studies.kv_extension.tables import TABLES
 from prophet_xr.studies.kv_extension.wording import (
     bandwidth,
     edge,
-    mixtral,
+    extension_spread,
+    mixtral_headline,
     moves,
     optimal,
     origin,
-    spread,
     where_it_fits,
 )
 from prophet_xr.studies.published.averages import AVERAGES, BOTH, extension
@@ -38,12 +38,12 @@ STORY = [
     *("fits", "expert_savings_fraction"),
 ]
 HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
-Tables = Mapping[str, pd.DataFrame]
+_Tables = Mapping[str, pd.DataFrame]
 SECTIONS = Listing()
 section = SECTIONS.named  # by its heading, in the order of this file
 
 
-def verdicts(claims: pd.DataFrame) -> str:
+def verdict_counts(claims: pd.DataFrame) -> str:
     """Count the verdicts, as a Markdown table."""
     counts = claims.verdict.value_counts()
     return markdown(pd.DataFrame({"verdict": counts.index, "claims": counts.to_numpy()}))
@@ -57,7 +57,10 @@ def first_page(claims: pd.DataFrame, published: xr.Dataset, verified: xr.Dataset
     """Headlines with their verdicts, and why, in a page."""
     heads = claims.set_index("id").loc[list(HEADLINES)].reset_index()
     columns = ["claim", "unit", "published", "reproduced", "architecture", "verified", "verdict"]
-    bullets = [say(published, verified) for say in (edge, mixtral, optimal, spread, bandwidth)]
+    bullets = [
+        say(published, verified)
+        for say in (edge, mixtral_headline, optimal, extension_spread, bandwidth)
+    ]
     return "\n\n".join(
         [
             origin(published),
@@ -69,14 +72,14 @@ def first_page(claims: pd.DataFrame, published: xr.Dataset, verified: xr.Dataset
             markdown(heads[columns]),
             "\n".join(f"- {b}" for b in bullets),
             f"Of {len(claims)} published statements:",
-            verdicts(claims),
+            verdict_counts(claims),
             RULES,
         ]
     )
 
 
 @section("From the published numbers to the true ones, one change a step")
-def ladder(ladder: xr.Dataset) -> str:
+def ladder_section(ladder: xr.Dataset) -> str:
     """Show which step moves which number."""
     cube = ladder.sel(policy="prophet")
     ever = cube.fits.any(["step", "gpu", "batch"]).values
@@ -122,7 +125,8 @@ def accounting(published: xr.Dataset) -> str:
         status = study[f"{field}_status"].values
         title = str(study[field].attrs["long_name"])
         frame[title] = [
-            f"{number(round(v))} ({s})" for v, s in zip(study[field].values, status, strict=True)
+            f"{number_text(round(v))} ({s})"
+            for v, s in zip(study[field].values, status, strict=True)
         ]
     hit, exponent = published.hit_rate.item(), published.dedup_exponent.item()
     return "\n\n".join(
@@ -143,7 +147,7 @@ def accounting(published: xr.Dataset) -> str:
     )
 
 
-def _tables(tables: Tables, study: str) -> str:
+def _tables(tables: _Tables, study: str) -> str:
     parts = []
     for name, part in TABLES.items():
         parts += [f"### {part.title}", markdown(tables[f"{study}/{name}"])]
@@ -151,13 +155,13 @@ def _tables(tables: Tables, study: str) -> str:
 
 
 @section("Tables under the study's own constants")
-def published_tables(tables: Tables) -> str:
+def published_tables(tables: _Tables) -> str:
     """Show the four tables, published."""
     return _tables(tables, "published")
 
 
 @section("Tables under the true architectures")
-def verified_tables(tables: Tables) -> str:
+def verified_tables(tables: _Tables) -> str:
     """Show the four tables, verified."""
     return "A dash is a ratio over a baseline that does not fit.\n\n" + _tables(tables, "verified")
 
@@ -168,7 +172,7 @@ def pictures(results: Results) -> str:
     parts = []
     for name, part in FIGURES.items():
         parts += [f"### {part.title}"]
-        for study in STUDIES:
+        for study in STUDIES_SHOWN:
             caption = part.words(results[study])
             parts += [f"![{part.title}]({study}/{name}.png)", f"*{study.capitalize()}.* {caption}"]
     return "\n\n".join(parts)
@@ -214,7 +218,7 @@ def gpus(verified: xr.Dataset) -> str:
 
 
 @section("The decode step")
-def decode(verified: xr.Dataset) -> str:
+def decode_section(verified: xr.Dataset) -> str:
     """Say what prediction costs and hides on the host link."""
     parts = [
         "Bounds at datasheet rates on A100-80GB at native context, batch 1. Experts repeat from "
@@ -252,7 +256,7 @@ def sensitivity(sensitivity_summary: str) -> str:
 
 
 @section("When the batch is not a constant")
-def load() -> str:
+def load_section() -> str:
     """Say where the batch follows from the load."""
     return (
         "The study fixes the batch. On a server it follows from the load, and with it the experts "
@@ -264,7 +268,7 @@ def load() -> str:
 
 
 @section("Model by model")
-def models(results: Results, verified: xr.Dataset) -> str:
+def models_section(results: Results, verified: xr.Dataset) -> str:
     """Tell each model's story in both studies."""
     told = {}
     for study in ("published", "verified"):
@@ -316,7 +320,7 @@ def refuted(claims: pd.DataFrame) -> str:
 
 
 @section("Many GPUs")
-def several() -> str:
+def several_gpus() -> str:
     """Point to what several GPUs change."""
     figure = "![Scaling over GPUs](cluster/figure1_scaling.png)"
     return f"Every cell above is one GPU. {SEVERAL}\n\n{figure}"

@@ -14,7 +14,7 @@ from prophet_xr.studies.published.ladder import rungs, stacked
 from prophet_xr.studies.published.latency_claims import STUDY_LINK
 
 SWEEPS = Sweeps()
-STEP = {
+_STEP = {
     "long_name": "Step from the published study to the true architectures",
     "units": "1",
     "comment": "published, the study's constants; exact_parameters, and experts and top-k; "
@@ -67,7 +67,7 @@ def ladder() -> xr.Dataset:
     where the baseline does not fit, its last is `verified`.
     """
     cube = sweep(stacked(rungs(), "step"))
-    return cube.assign_coords(step=cube.step.assign_attrs(STEP))
+    return cube.assign_coords(step=cube.step.assign_attrs(_STEP))
 
 
 @SWEEPS.part

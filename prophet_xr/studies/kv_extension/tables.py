@@ -6,10 +6,10 @@ import xarray as xr
 
 from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
-from prophet_xr.studies.kv_extension import STUDIES
+from prophet_xr.studies.kv_extension import STUDIES_SHOWN
 from prophet_xr.studies.published.averages import AVERAGES, by_expert_count, extension
 
-TABLES = Listing(STUDIES)
+TABLES = Listing(STUDIES_SHOWN)
 
 
 def _values(array: xr.DataArray) -> np.ndarray:

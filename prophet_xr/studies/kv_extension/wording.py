@@ -18,7 +18,7 @@ def display(cube: xr.Dataset, model: str) -> str:
     return str(cube.model_name.sel(model=model).item())
 
 
-def times(value: float) -> str:
+def ratio_text(value: float) -> str:
     """Write a ratio."""
     return f"{value:.2f}x" if np.isfinite(value) else "none"
 
@@ -28,7 +28,9 @@ def winners(groups: xr.Dataset) -> str:
     parts = []
     for title, name in AVERAGES.items():
         best = groups[name].fillna(-1.0).idxmax("experts").item()
-        parts.append(f"{best:.0f} by the {title} ({times(groups[name].sel(experts=best).item())})")
+        parts.append(
+            f"{best:.0f} by the {title} ({ratio_text(groups[name].sel(experts=best).item())})"
+        )
     return ", ".join(parts)
 
 
@@ -51,14 +53,14 @@ def edge(published: xr.Dataset, verified: xr.Dataset) -> str:
     room = published.kv_budget.sel(model=best, gpu=gpu, policy="baseline").sel(batch=1)
     return (
         f"**The best average rests on one GPU at the edge of memory.** {share.max().item():.0%} of "
-        f"{display(published, best)}'s {times(mean.max().item())} comes from {gpu}, where "
+        f"{display(published, best)}'s {ratio_text(mean.max().item())} comes from {gpu}, where "
         f"{shown(room, 'GB').item():.2f} GB are left for the KV cache and batch 1 alone is "
-        f"{times(cell.sel(batch=1).item())}. A mean of ratios is ruled by such cells; read "
+        f"{ratio_text(cell.sel(batch=1).item())}. A mean of ratios is ruled by such cells; read "
         f"medians and tokens first."
     )
 
 
-def mixtral(published: xr.Dataset, verified: xr.Dataset) -> str:
+def mixtral_headline(published: xr.Dataset, verified: xr.Dataset) -> str:
     """Say why the batch-1 headline has no true value."""
     cell = verified.sel(model="mixtral-8x7b", gpu="A100-80GB", policy="baseline")
     weights = shown(cell.static_memory.isel(batch=0), "GB").item()
@@ -90,14 +92,14 @@ def optimal(published: xr.Dataset, verified: xr.Dataset) -> str:
     )
 
 
-def spread(published: xr.Dataset, verified: xr.Dataset) -> str:
+def extension_spread(published: xr.Dataset, verified: xr.Dataset) -> str:
     """Say how extension spreads under the true architectures."""
     true = extension(verified.sel(policy="prophet"), ["model", "gpu", "batch"])
     cells = f"{int(true.cells_fitting)} of {int(true.cells)}"
     return (
         f"**Verified, the models fit with and without Prophet in {cells} cells.** There the median "
-        f"extension is {times(true.median_fitting.item())}, the mean "
-        f"{times(true.mean_fitting.item())} and the largest {times(true.largest.item())}."
+        f"extension is {ratio_text(true.median_fitting.item())}, the mean "
+        f"{ratio_text(true.mean_fitting.item())} and the largest {ratio_text(true.largest.item())}."
     )
 
 
@@ -126,7 +128,7 @@ def bandwidth(published: xr.Dataset, verified: xr.Dataset) -> str:
 def _most(cell: xr.Dataset, slow: xr.DataArray) -> str:
     """Write the largest number and whose it is; of numbers below 0, their size."""
     model = str(slow.idxmax("model").item())
-    return f"{times(abs(slow.max().item()))} ({display(cell, model)})"
+    return f"{ratio_text(abs(slow.max().item()))} ({display(cell, model)})"
 
 
 def origin(published: xr.Dataset) -> str:
@@ -155,9 +157,10 @@ def moves(cube: xr.Dataset, mean: xr.DataArray) -> str:
         step = str(abs(row.diff("step")).idxmax("step").item())
         before = row.sel(step=steps[steps.index(step) - 1]).item()
         lines.append(
-            f"- {display(cube, model)}: {times(row.isel(step=0).item())} becomes "
-            f"{times(row.isel(step=-1).item())}; the largest move is *{step.replace('_', ' ')}*, "
-            f"{times(before)} to {times(row.sel(step=step).item())}."
+            f"- {display(cube, model)}: {ratio_text(row.isel(step=0).item())} becomes "
+            f"{ratio_text(row.isel(step=-1).item())}; the largest move is "
+            f"*{step.replace('_', ' ')}*, {ratio_text(before)} to "
+            f"{ratio_text(row.sel(step=step).item())}."
         )
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ HELD = {True: "reproduced", False: "not reproduced"}
 PHYSICS = 0.1  # share by which physics may differ and still agree, as for all other claims
 
 
-def rows() -> xr.Dataset:
+def note_rows() -> xr.Dataset:
     """Read the four systems and the constants of the rule from ``data/systems.toml``.
 
     Raises SpecError if the file is missing or broken.
@@ -89,7 +89,7 @@ def both(systems: xr.Dataset, doubled: xr.Dataset) -> tuple[xr.Dataset, xr.Datas
     Reads the cubes systems and doubled; adds trend (cause): the sign of what a speed-up gains,
     ``gpus`` from twice as many of them, ``bandwidth`` from the slowest to the fastest system.
     """
-    source = rows()
+    source = note_rows()
     more = source.assign(gpus=2 * source.gpus)
     rule = _trends(by_rule(source), by_rule(more), source)
     single, double = by_physics(source, systems), by_physics(more, doubled)
@@ -112,7 +112,7 @@ def verdicts(rule: xr.Dataset, physics: xr.Dataset) -> pd.DataFrame:
     Reproduced: within the claim's rounding by the rule.  Agrees: within a tenth by physics.
     """
     lines = []
-    for claim in claim_file.read():
+    for claim in claim_file.read_claims():
         if claim.document != "multi_gpu":
             continue
         system, (own, true) = _found(claim, rule, physics)

@@ -12,29 +12,33 @@ from prophet_xr.studies.multi_gpu import published_note, sweeps
 from prophet_xr.studies.multi_gpu.figures import FIGURES
 from prophet_xr.studies.multi_gpu.tables import TABLES
 
-Tables = Mapping[str, pd.DataFrame]
-Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
+_Tables = Mapping[str, pd.DataFrame]
+_Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
 PAGES = Listing()
-CARD = "H100-80GB"
-SCALED = 16  # sequences
+_CARD = "H100-80GB"
+_SCALED = 16  # sequences
 
 
 @PAGES.named("MANY_GPUS.md")
 def report(
-    scaling: xr.Dataset, systems: xr.Dataset, notes: Notes, tables: Tables, figures: list[str]
+    scaling: xr.Dataset,
+    systems: xr.Dataset,
+    note_numbers: _Notes,
+    tables: _Tables,
+    figures: list[str],
 ) -> str:
     """Write the report on many GPUs: what holds, tables and figures."""
     title = "# Mixture-of-experts models on many GPUs"
-    parts = [title, _fewest(scaling), _cost(scaling), _note(systems, notes), _limits()]
+    parts = [title, _fewest(scaling), _cost(scaling), _note(systems, note_numbers), _limits()]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
 
 def _fewest(cube: xr.Dataset) -> str:
-    found = sweeps.fewest(cube).sel(gpu=CARD)
+    found = sweeps.fewest(cube).sel(gpu=_CARD)
     fewer = (found.sel(policy="prophet") < found.sel(policy="baseline")).sum("model")
     parts = [f"{int(n)} at batch {b:,.0f}" for n, b in zip(fewer, fewer.batch, strict=True)]
     return (
-        f"**Fewer GPUs, at small batches.** On {CARD}, 8,192 tokens a sequence, of plans of 1 to "
+        f"**Fewer GPUs, at small batches.** On {_CARD}, 8,192 tokens a sequence, of plans of 1 to "
         f"64 GPUs, Prophet needs fewer GPUs for {', '.join(parts)}, of {found.sizes['model']} "
         f"models. As the batch grows its experts are all that there are, and Prophet keeps what "
         f"the baseline keeps."
@@ -44,24 +48,24 @@ def _fewest(cube: xr.Dataset) -> str:
 def _cost(cube: xr.Dataset) -> str:
     least = sweeps.fewest(cube)
     rate = cube.throughput_per_gpu.where(cube.serves_context)
-    own = rate.where(cube.n_gpus == least).max("plan").sel(gpu=CARD, batch=1)
+    own = rate.where(cube.n_gpus == least).max("plan").sel(gpu=_CARD, batch=1)
     ratio = (own.sel(policy="prophet") / own.sel(policy="baseline")).dropna("model")
-    scaled = sweeps.best(cube.sel(gpu=CARD, batch=SCALED)).scaling_efficiency.sel(gpus=64)
+    scaled = sweeps.best(cube.sel(gpu=_CARD, batch=_SCALED)).scaling_efficiency.sel(gpus=64)
     low, high = ends(scaled.sel(policy="baseline"))
     return (
-        f"**What they cost.** At batch 1, each on its fewest {CARD}, Prophet gives "
+        f"**What they cost.** At batch 1, each on its fewest {_CARD}, Prophet gives "
         f"{ratio.min().item():.2g} to {ratio.max().item():.2g} times the tokens per second and GPU "
         f"of all experts resident (median {ratio.median().item():.2g}, {ratio.size} models): "
         f"the experts that a step lacks cross each GPU's host link.\n\n"
-        f"**More GPUs give room rather than speed.** A batch of {SCALED} on 64 {CARD} has "
+        f"**More GPUs give room rather than speed.** A batch of {_SCALED} on 64 {_CARD} has "
         f"{low:.2f} to {high:.2f} of the tokens per second and GPU that it has on the fewest that "
         f"serve, all experts resident and by the best plan: fewer bytes a GPU, as many floors of "
         f"exchange."
     )
 
 
-def _note(cube: xr.Dataset, notes: Notes) -> str:
-    rule, true = notes
+def _note(cube: xr.Dataset, note_numbers: _Notes) -> str:
+    rule, true = note_numbers
     frame = published_note.verdicts(rule, true)
     hit = int(frame.verdict.str.startswith("reproduced").sum())
     agrees = int(frame.verdict.str.endswith("agrees").sum())
@@ -69,7 +73,7 @@ def _note(cube: xr.Dataset, notes: Notes) -> str:
     fits = cube.serves_context.sel(policy="baseline")
     moved = shown(cube.link_traffic.sel(policy="prophet"), "GB")
     sent = shown(cube.exchange_traffic, "MB").max().item()
-    source = published_note.rows()
+    source = published_note.note_rows()
     weights = source.experts * source.expert_size / 1e9
     ahead = source.prophet_rate * source.prophet_share / (source.pair_rate / 2)
     return (

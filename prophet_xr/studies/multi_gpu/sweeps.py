@@ -9,12 +9,12 @@ from prophet_xr.reporting.listing import Sweeps
 from prophet_xr.studies.multi_gpu import published_note
 
 SWEEPS = Sweeps()
-LARGE = [  # the study's models from 132 billion parameters on, smallest first
+_LARGE = [  # the study's models from 132 billion parameters on, smallest first
     *("dbrx-132b", "mixtral-8x22b", "qwen3-235b-a22b", "deepseek-v2-236b", "grok-1-314b"),
     *("jamba-1.5-large", "snowflake-arctic-480b", "deepseek-v3-671b"),
 ]
 CARDS = ["A100-80GB", "A100-80GB-PCIe", "H100-80GB", "RTX-A6000", "L40S"]
-KEPT = [
+_KEPT = [
     *("n_gpus", "plan_reason", "fixed_memory", "expert_memory", "predictor_memory", "kv_memory"),
     *("activation_memory", "non_torch_memory", "reserved_memory", "kv_budget", "serves_context"),
     *("kv_capacity", "concurrent_sequences", "gpu_time", "communication_time", "step_time"),
@@ -30,7 +30,7 @@ def scaling() -> xr.Dataset:
     """Every large model on 1 to 64 GPUs, the whole batch fixed: memory, steps, exchange."""
     return sweep(
         inputs(
-            model=LARGE,
+            model=_LARGE,
             gpu=CARDS,
             plan=USUAL,
             batch=[1, 16, 64, 1024],
@@ -39,25 +39,25 @@ def scaling() -> xr.Dataset:
             runtime="vllm",
             routing="zipf",
         ),
-        KEPT,
+        _KEPT,
     )
 
 
 @SWEEPS.saved
 def systems() -> xr.Dataset:
     """The study's four systems by physics."""
-    return systems_by_physics(published_note.rows())
+    return systems_by_physics(published_note.note_rows())
 
 
 @SWEEPS.saved
 def doubled() -> xr.Dataset:
     """The study's four systems by physics, with twice the GPUs."""
-    source = published_note.rows()
+    source = published_note.note_rows()
     return systems_by_physics(source.assign(gpus=2 * source.gpus))
 
 
 @SWEEPS.part
-def notes(systems: xr.Dataset, doubled: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+def note_numbers(systems: xr.Dataset, doubled: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """The numbers of the study's note, by its rule and by physics."""
     return published_note.both(systems, doubled)
 
@@ -86,7 +86,7 @@ def systems_by_physics(rows: xr.Dataset) -> xr.Dataset:
             gpu_price=float(row.price) / 3600 / n,
             routing="uniform",
         )
-        cells.append(sweep(data, [*KEPT, "token_cost"]).drop_vars(["gpu", "plan"]))
+        cells.append(sweep(data, [*_KEPT, "token_cost"]).drop_vars(["gpu", "plan"]))
     joined = xr.concat(cells, "system")
     return joined.assign_coords(system=rows.system.values)
 
@@ -107,7 +107,7 @@ def best(cube: xr.Dataset) -> xr.Dataset:
     Returns it on dim gpus in place of plan, NaN where no plan serves; ``plan`` (gpus, ...), its
             label; scaling_efficiency, tokens per second and GPU over those at the fewest GPUs.
     """
-    varied = cube[[n for n in KEPT if "plan" in cube[n].dims]]
+    varied = cube[[n for n in _KEPT if "plan" in cube[n].dims]]
     picked: list[xr.Dataset] = []
     for count in np.unique(cube.n_gpus):
         own = varied.sel(plan=cube.plan[cube.n_gpus == count])

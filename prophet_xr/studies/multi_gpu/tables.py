@@ -7,10 +7,10 @@ from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.multi_gpu import published_note, sweeps
 
-Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
+_Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
 TABLES = Listing()
-CARD, BATCH = "H100-80GB", 16
-POLICIES = {"baseline": "all", "prophet": "Prophet"}
+_CARD, _BATCH = "H100-80GB", 16
+_POLICIES = {"baseline": "all", "prophet": "Prophet"}
 
 
 @TABLES.part
@@ -21,9 +21,9 @@ def table1_fewest_gpus(scaling: xr.Dataset) -> pd.DataFrame:
     for model, title in zip(found.model.values, names(scaling), strict=True):
         for gpu in found.gpu.values:
             cells = found.sel(model=model, gpu=gpu)
-            pairs = [cells.sel(batch=b, policy=p).item() for b in found.batch for p in POLICIES]
+            pairs = [cells.sel(batch=b, policy=p).item() for b in found.batch for p in _POLICIES]
             lines.append([title, gpu, *pairs])
-    heads = [f"batch {b:,.0f}, {POLICIES[p]}" for b in found.batch.values for p in POLICIES]
+    heads = [f"batch {b:,.0f}, {_POLICIES[p]}" for b in found.batch.values for p in _POLICIES]
     frame = pd.DataFrame(lines, columns=["model", "gpu", *heads])
     return frame.astype(dict.fromkeys(heads, "Int64"))
 
@@ -31,14 +31,14 @@ def table1_fewest_gpus(scaling: xr.Dataset) -> pd.DataFrame:
 @TABLES.part
 def table2_scaling(scaling: xr.Dataset) -> pd.DataFrame:
     """Decode over more H100, batch 16: by the best plan of as many GPUs that serves."""
-    cube = sweeps.best(scaling.sel(gpu=CARD, batch=BATCH))
+    cube = sweeps.best(scaling.sel(gpu=_CARD, batch=_BATCH))
     lines = []
     for model, title in zip(cube.model.values, names(scaling), strict=True):
         for gpus in cube.gpus.values:
-            for policy in POLICIES:
+            for policy in _POLICIES:
                 cell = cube.sel(model=model, gpus=gpus, policy=policy)
                 if cell["plan"] != "":
-                    lines.append([title, gpus, POLICIES[policy], *_scaled(cell)])
+                    lines.append([title, gpus, _POLICIES[policy], *_scaled(cell)])
     heads = ["model", "GPUs", "policy", "plan", "experts [GiB/GPU]", "freed [GiB of the system]"]
     heads += ["KV tokens of the system", "step [ms]", "tokens/s/GPU", "efficiency", "exchange [%]"]
     return pd.DataFrame(lines, columns=heads)
@@ -73,9 +73,9 @@ def table3_exchange(scaling: xr.Dataset) -> pd.DataFrame:
 
 
 @TABLES.part
-def table4_systems(systems: xr.Dataset, notes: Notes) -> pd.DataFrame:
+def table4_systems(systems: xr.Dataset, note_numbers: _Notes) -> pd.DataFrame:
     """The study's four systems by its own rule and by physics."""
-    rule, physics = notes
+    rule, physics = note_numbers
     lines = []
     for system in rule.system.values:
         own, true = rule.sel(system=system), physics.sel(system=system)
@@ -90,19 +90,19 @@ def table4_systems(systems: xr.Dataset, notes: Notes) -> pd.DataFrame:
                 true.baseline_throughput.item(),
                 true.prophet_throughput.item(),
                 true.multi_gpu_speedup.item(),
-                *(m[f"{p}_cost"].item() for m in (own, true) for p in POLICIES),
+                *(m[f"{p}_cost"].item() for m in (own, true) for p in _POLICIES),
                 true.baseline_communication.item(),
                 shown(cell.link_traffic.sel(policy="prophet"), "GB").item(),
             ]
         )
     heads = ["system", "rule: all [tokens/s]", "rule: Prophet [tokens/s]", "rule: speed-up"]
     heads += ["all fit", "all [tokens/s]", "Prophet [tokens/s]", "speed-up"]
-    heads += [f"{by}{p} [$/1e6 tokens]" for by in ("rule: ", "") for p in POLICIES.values()]
+    heads += [f"{by}{p} [$/1e6 tokens]" for by in ("rule: ", "") for p in _POLICIES.values()]
     heads += ["exchange, all [%]", "Prophet, host link [GB/step/GPU]"]
     return pd.DataFrame(lines, columns=heads)
 
 
 @TABLES.part
-def table5_claims(notes: Notes) -> pd.DataFrame:
+def table5_claims(note_numbers: _Notes) -> pd.DataFrame:
     """Every claim of the multi-GPU note: published, by its own rule, by physics."""
-    return published_note.verdicts(*notes)
+    return published_note.verdicts(*note_numbers)

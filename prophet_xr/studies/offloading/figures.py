@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from prophet_xr.reporting.figure_style import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     COLUMN,
     INK,
-    PROPHET,
+    PROPHET_COLOUR,
     RULE,
-    beside,
-    log,
+    label_near,
+    log_axis,
     wrapped,
 )
 from prophet_xr.reporting.listing import Figures
@@ -32,13 +32,13 @@ from prophet_xr.studies.published.latency_claims import (
 )
 
 FIGURES = Figures()
-CARD, LINK, FAST = "A100-80GB", 24.8e9, 55e9
-CACHES = {"lru": COLOURS[1], "cpu_compute": COLOURS[2], "prophet": PROPHET}
-TITLES = {"prophet": "Prophet", "lru": "LRU cache", "cpu_compute": "misses on CPU"}
-TITLES |= {"on_demand": "fetched when needed"}
+_CARD, _LINK, FAST = "A100-80GB", 24.8e9, 55e9
+CACHES = {"lru": COLOURS[1], "cpu_compute": COLOURS[2], "prophet": PROPHET_COLOUR}
+_TITLES = {"prophet": "Prophet", "lru": "LRU cache", "cpu_compute": "misses on CPU"}
+_TITLES |= {"on_demand": "fetched when needed"}
 SHARES = {0.75: COLOURS[2], 0.5: COLOURS[4]}
-TICKS = [1, 2, 5, 10, 20, 50, 100, 200]
-LINKS = (10, 24.8, 55)  # GB/s: the study's, PCIe 4 and 5 as measured
+_TICKS = [1, 2, 5, 10, 20, 50, 100, 200]
+_LINKS = (10, 24.8, 55)  # GB/s: the study's, PCIe 4 and 5 as measured
 
 
 def _panels(
@@ -57,7 +57,7 @@ def _panels(
 
 
 def _usual(cube: xr.Dataset) -> xr.Dataset:
-    return regions.usual(cube).sel(gpu=CARD, model=MEASURED)
+    return regions.usual(cube).sel(gpu=_CARD, model=MEASURED)
 
 
 def _name(axes: Axes, x, y, near: float, text: str, color: str, rise: float, **more) -> None:
@@ -81,11 +81,11 @@ def figure1_slowdown_against_memory(costs: xr.Dataset) -> Figure:
         "A100-80GB, batch 1, PCIe 4 (24.8 GB/s), hit rate 99.4%, host memory 71.6 GB/s. Thick: "
         "the front, which no policy beats. Stars: what the study states."
     )
-    panels = _panels(_usual(costs).sel(host_link_rate=LINK), 1.5, note)
+    panels = _panels(_usual(costs).sel(host_link_rate=_LINK), 1.5, note)
     for axes, row in panels:
         freed, slow = shown(row.expert_savings_fraction, "%"), row.slowdown
         x, y = (v.sel(policy=list(CACHES)).values.ravel() for v in (freed, slow))
-        best = regions.front(x, y)
+        best = regions.undominated(x, y)
         axes.plot(x[best], y[best], color=RULE, linewidth=5, solid_capstyle="round", zorder=0.5)
         for policy, color in CACHES.items():
             one = {"policy": policy}
@@ -96,7 +96,7 @@ def figure1_slowdown_against_memory(costs: xr.Dataset) -> Figure:
         axes.set_ylabel("Slowdown (×)")
         axes.set_xlim(0, 103)
         axes.set_ylim(0.85, 130)
-        log(axes, "y", TICKS[:-1])
+        log_axis(axes, "y", _TICKS[:-1])
     _star_names(panels[0][0])
     _policy_names(*panels[1], ["on_demand"])
     _policy_names(*panels[2], list(CACHES))
@@ -111,21 +111,21 @@ def _policy_names(axes: Axes, row: xr.Dataset, policies: list[str]) -> None:
     for policy in policies:
         one, (near, rise, side) = row.sel(policy=policy), places[policy]
         freed, color = shown(one.expert_savings_fraction, "%"), CACHES.get(policy, INK)
-        _name(axes, freed, one.slowdown, near, TITLES[policy], color, rise, ha=side)
+        _name(axes, freed, one.slowdown, near, _TITLES[policy], color, rise, ha=side)
 
 
 def _stars(axes: Axes) -> None:
     """What the study states of Prophet and of offloading."""
     look = {"markersize": 7, "fillstyle": "none", "markeredgewidth": 0.8}
-    for (freed, slow), color in zip(latency_targets().stated, (PROPHET, INK), strict=True):
+    for (freed, slow), color in zip(latency_targets().stated, (PROPHET_COLOUR, INK), strict=True):
         axes.plot(100 * freed, slow, "*", color=color, **look)
 
 
 def _star_names(axes: Axes) -> None:
     targets = latency_targets()
     (freed, slow), (_, offloaded) = targets.stated
-    beside(axes, f"study: Prophet {slow:g}×", (100 * freed, slow), -6, PROPHET)
-    beside(axes, f"study: offloading {offloaded:g}×", (103, 2.2 * offloaded), 0, INK)
+    label_near(axes, f"study: Prophet {slow:g}×", (100 * freed, slow), -6, PROPHET_COLOUR)
+    label_near(axes, f"study: offloading {offloaded:g}×", (103, 2.2 * offloaded), 0, INK)
 
 
 @FIGURES.figure
@@ -142,23 +142,23 @@ def figure3_throughput_against_cache(costs: xr.Dataset) -> Figure:
     for axes, row in panels:
         share = 100 * row.resident_experts / row.n_experts
         for policy, color in CACHES.items():
-            for link, line in ((LINK, "-"), (FAST, "--")):
-                if policy != "cpu_compute" or link == LINK:
+            for link, line in ((_LINK, "-"), (FAST, "--")):
+                if policy != "cpu_compute" or link == _LINK:
                     at = {"policy": policy, "host_link_rate": link}
                     axes.plot(share.sel(policy=policy), row.throughput.sel(at), line, color=color)
-        full = row.throughput.sel(policy="baseline", host_link_rate=LINK, cache_slots=0).item()
-        axes.axhline(full, color=BASELINE, linewidth=0.8, zorder=0.5)
-        beside(axes, "all resident", (1, 1.06 * full), 1, BASELINE, va="bottom")
+        full = row.throughput.sel(policy="baseline", host_link_rate=_LINK, cache_slots=0).item()
+        axes.axhline(full, color=BASELINE_COLOUR, linewidth=0.8, zorder=0.5)
+        label_near(axes, "all resident", (1, 1.06 * full), 1, BASELINE_COLOUR, va="bottom")
         axes.set_ylabel("Tokens/s")
         axes.set_xlim(0, 100)
-        log(axes, "y", [tick for tick in (*TICKS, 500, 1000) if tick < 1.5 * full])
+        log_axis(axes, "y", [tick for tick in (*_TICKS, 500, 1000) if tick < 1.5 * full])
         axes.set_ylim(top=2 * full)
     axes, row = panels[-1]
-    places = {"cpu_compute": (45, -9, LINK), "lru": (68, -11, LINK), "prophet": (25, 12, FAST)}
+    places = {"cpu_compute": (45, -9, _LINK), "lru": (68, -11, _LINK), "prophet": (25, 12, FAST)}
     for policy, (near, rise, link) in places.items():
         one = row.sel(policy=policy, host_link_rate=link)
         share = 100 * one.resident_experts / one.n_experts
-        _name(axes, share, one.throughput, near, TITLES[policy], CACHES[policy], rise)
+        _name(axes, share, one.throughput, near, _TITLES[policy], CACHES[policy], rise)
     axes.set_xlabel("Experts resident in GPU memory (%)")
     return axes.figure  # pyright: ignore[reportReturnType]
 
@@ -180,7 +180,7 @@ def figure2_break_even_hit_rate(closer: xr.Dataset) -> Figure:
     )
     panels = _panels(closer, 1.5, note)
     for axes, row in panels:
-        shares = {float(row.top_k / row.n_experts): PROPHET, **SHARES}
+        shares = {float(row.top_k / row.n_experts): PROPHET_COLOUR, **SHARES}
         for (share, color), width in zip(shares.items(), (3.2, 2.1, 1.1), strict=True):
             cell = regions.at_share(row, share, row.top_k)
             able = 100 * cell.feasible_hit_rate.sel(policy="prophet")
@@ -201,9 +201,9 @@ def figure2_break_even_hit_rate(closer: xr.Dataset) -> Figure:
 
 def _link_axis(axes: Axes, color: str = RULE) -> None:
     """Host links on a log axis, with a line at the study's and at those measured."""
-    for rate in LINKS:
+    for rate in _LINKS:
         axes.axvline(rate, color=color, linewidth=0.6, zorder=0.2)
-    log(axes, "x", [5, 10, 25, 55, 100, 200, 500, 1000, 2000])
+    log_axis(axes, "x", [5, 10, 25, 55, 100, 200, 500, 1000, 2000])
     axes.set_xlim(5, 2000)
 
 
@@ -222,7 +222,7 @@ def figure4_where_the_claims_hold(closer: xr.Dataset) -> Figure:
     for axes, row in zip(panels[1:], (mixtral, local), strict=True):
         _map(axes, row.sel(hit_rate=HIT), "cache_slots", f"hit rate {HIT:.1%}")
     panels[0].plot(10, 100 * HIT, "*", color=INK, markersize=8, clip_on=False)
-    beside(panels[0], "study: 1.2×", (10, 91), -1, INK, ha="center")
+    label_near(panels[0], "study: 1.2×", (10, 91), -1, INK, ha="center")
     panels[-1].set_xlabel("Host link (GB/s)")
     note = (
         "A100-80GB, batch 1. Lines and shade: Prophet's slowdown, at most 1.25 beyond the thick "
@@ -264,7 +264,7 @@ def figure5_models_and_links(costs: xr.Dataset) -> Figure:
     Reads slowdown (policy, model, host_link_rate, cache_slots, ...) [1].
     """
     targets = latency_targets()
-    cell = regions.usual(costs).sel(gpu=CARD, cache_slots=0)
+    cell = regions.usual(costs).sel(gpu=_CARD, cache_slots=0)
     drawing = Figure(figsize=(COLUMN, 1.25 + 0.165 * cell.sizes["model"]))
     panels = drawing.subplots(1, 2, sharey=True)
     slow = cell.slowdown.transpose("policy", "model", "host_link_rate")

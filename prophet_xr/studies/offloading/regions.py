@@ -52,7 +52,7 @@ def at_share(cube: xr.Dataset, share: float, others: xr.DataArray | float = 0.0)
     return cube.sel(cache_slots=wanted)
 
 
-def front(freed: np.ndarray, slowdown: np.ndarray) -> np.ndarray:
+def undominated(freed: np.ndarray, slowdown: np.ndarray) -> np.ndarray:
     """Order of the cells that no other beats in both, from the least memory freed to the most."""
     order = np.lexsort((slowdown, -freed))
     order = order[np.isfinite(slowdown[order])]

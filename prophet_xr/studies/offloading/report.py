@@ -11,16 +11,16 @@ from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.offloading import regions
 from prophet_xr.studies.offloading.figures import FIGURES
 from prophet_xr.studies.offloading.tables import TABLES
-from prophet_xr.studies.offloading.wording import claims, pair_region, ratio_region
+from prophet_xr.studies.offloading.wording import claim_lines, pair_region, ratio_region
 from prophet_xr.studies.published.latency_claims import HIT, MEASURED, prophet_row
 
-Tables = Mapping[str, pd.DataFrame]
+_Tables = Mapping[str, pd.DataFrame]
 PAGES, PARAGRAPHS = Listing(), Listing()
-CARD = "A100-80GB"
+_CARD = "A100-80GB"
 
 
 @PAGES.named("WHAT_OFFLOADING_COSTS.md")
-def report(offloading_summary: str, tables: Tables, figures: list[str]) -> str:
+def report(offloading_summary: str, tables: _Tables, figures: list[str]) -> str:
     """Write the report on offloading: what holds, tables and figures."""
     parts = ["# What offloading experts costs", offloading_summary]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
@@ -32,7 +32,7 @@ def offloading_summary(costs: xr.Dataset) -> str:
 
     Reads what `sweeps.costs` keeps.
     """
-    claimed = "\n".join(claims(costs))
+    claimed = "\n".join(claim_lines(costs))
     return "\n\n".join([_cells(costs), claimed, contradiction(costs), _limits()])
 
 
@@ -63,7 +63,7 @@ def _cells(cube: xr.Dataset) -> str:
 
 def contradiction(cube: xr.Dataset) -> str:
     """Say that few experts resident and a high hit rate exclude each other, with the numbers."""
-    cell = regions.usual(cube).sel(gpu=CARD)
+    cell = regions.usual(cube).sel(gpu=_CARD)
     own = prophet_row(cell).sel(cache_slots=0)
     moved = cube.link_traffic.sel(policy="prophet", batch=1, cache_slots=0)
     same = bool((moved.max("hit_rate") <= 1.000001 * moved.min("hit_rate")).all())
@@ -72,7 +72,7 @@ def contradiction(cube: xr.Dataset) -> str:
         '**"Only the active experts resident" contradicts "99.4 % hit rate".** A step moves '
         "(1 - reuse) x experts read over the link; the predictor is in neither factor"
         + (", and over every hit rate of the sweep the bytes are the same." if same else "."),
-        f"On {CARD} at batch 1 the share of requests that is resident or can arrive while the GPU "
+        f"On {_CARD} at batch 1 the share of requests that is resident or can arrive while the GPU "
         f"works (`feasible_hit_rate`) is, over the models:",
     ]
     parts = []

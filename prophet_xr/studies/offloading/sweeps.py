@@ -9,16 +9,16 @@ from prophet_xr.reporting.listing import Sweeps
 from prophet_xr.studies.published.latency_claims import MEASURED, STUDY_LINK
 
 SWEEPS = Sweeps()
-POLICIES = ["baseline", "prophet", "lru", "on_demand", "cpu_compute"]
+_POLICIES = ["baseline", "prophet", "lru", "on_demand", "cpu_compute"]
 CARDS = ["V100-32GB", "A100-80GB", "H100-80GB"]
-LINKS = [STUDY_LINK, 12e9, 24.8e9, 55e9]  # the study's; PCIe 3, 4, 5 as measured
+_LINKS = [STUDY_LINK, 12e9, 24.8e9, 55e9]  # the study's; PCIe 3, 4, 5 as measured
 # Quarters and halves of every layer from 8 to 256 experts are among these, and halves less top-k.
 SLOTS = [
     *(0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15, 16, 20, 24, 28, 30, 32, 40, 48, 56, 64, 72),
     *(80, 88, 96, 104, 112, 116, 120, 124, 126, 128, 160, 192, 224, 240, 248, 256),
 ]
-HITS = [0.8, 0.9, 0.95, 0.98, 0.994, 1.0]
-KEPT = [
+_HITS = [0.8, 0.9, 0.95, 0.98, 0.994, 1.0]
+_KEPT = [
     *("unique_experts", "policy_reason", "resident_experts", "expert_memory", "host_memory"),
     *("expert_savings_fraction", "reuse", "in_time", "hit_rate_raised", "feasible_hit_rate"),
     *("link_traffic", "link_utilization", "compute_time", "memory_time", "gpu_time"),
@@ -58,14 +58,14 @@ def costs() -> xr.Dataset:
             gpu=CARDS,
             batch=[1, 4, 16],
             context=[512, 4096, 32768],
-            hit_rate=HITS,
-            policy=POLICIES,
-            host_link_rate=LINKS,
+            hit_rate=_HITS,
+            policy=_POLICIES,
+            host_link_rate=_LINKS,
             routing="zipf",
             cache_slots=slots(max(SLOTS)),
             staging=slots(max(SLOTS)),
         ),
-        KEPT,
+        _KEPT,
     )
     return _marked(cube)
 
@@ -82,7 +82,7 @@ def closer() -> xr.Dataset:
             context=4096,
             hit_rate=hits,
             policy=["baseline", "prophet", "on_demand"],
-            host_link_rate=np.unique([*LINKS, *np.geomspace(5e9, 2e12, 79)]),
+            host_link_rate=np.unique([*_LINKS, *np.geomspace(5e9, 2e12, 79)]),
             routing="zipf",
             cache_slots=slots(128),
             staging=slots(128),

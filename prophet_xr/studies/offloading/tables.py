@@ -15,9 +15,9 @@ from prophet_xr.studies.published.latency_claims import (
 )
 
 TABLES = Listing()
-CARD = "A100-80GB"
+_CARD = "A100-80GB"
 QUARTER = 0.25
-LINKS = (10e9, 12e9, 24.8e9, 55e9)  # B/s, as swept
+_LINKS = (10e9, 12e9, 24.8e9, 55e9)  # B/s, as swept
 
 
 @TABLES.part
@@ -26,7 +26,7 @@ def table1_policies(costs: xr.Dataset) -> pd.DataFrame:
 
     Reads what `sweeps.costs` keeps.
     """
-    cell = regions.usual(costs).sel(gpu=CARD, host_link_rate=24.8e9)
+    cell = regions.usual(costs).sel(gpu=_CARD, host_link_rate=24.8e9)
     quarter, none = regions.at_share(cell, QUARTER), cell.sel(cache_slots=0)
     frames = []
     for policy in costs.policy.values:
@@ -59,9 +59,9 @@ def table2_where_prophet_is_nearly_free(costs: xr.Dataset) -> pd.DataFrame:
 
     Reads slowdown, resident_experts, feasible_hit_rate (policy, ..., cache_slots).
     """
-    cell = regions.usual(costs).sel(gpu=CARD)
+    cell = regions.usual(costs).sel(gpu=_CARD)
     bare = prophet_row(cell).sel(cache_slots=0)
-    best = {"policy": "prophet", "gpu": CARD, "cache_slots": 0, "batch": 1, "hit_rate": 1.0}
+    best = {"policy": "prophet", "gpu": _CARD, "cache_slots": 0, "batch": 1, "hit_rate": 1.0}
     perfect = costs.slowdown.sel({**best, "context": cell.context})
     least = 100 * regions.least_share(cell, latency_targets().free)
     frames = []
@@ -94,7 +94,7 @@ def table3_fetching_when_needed(costs: xr.Dataset) -> pd.DataFrame:
 
     Reads slowdown, step_time (policy, ..., host_link_rate).
     """
-    cell = regions.usual(costs).sel(gpu=CARD)
+    cell = regions.usual(costs).sel(gpu=_CARD)
     frame = pd.DataFrame({"model": names(cell), "locality": _locality(cell)})
     slow, ratio = fetching_row(cell).slowdown, step_ratio(cell).sel(cache_slots=0)
     for link in cell.host_link_rate.values:
@@ -110,7 +110,7 @@ def table4_engines(engines: xr.Dataset) -> pd.DataFrame:
 
     Reads slowdown (policy, model, copy_latency, software_floor); the floor slows the baseline too.
     """
-    cell = engines.sel(gpu=CARD)
+    cell = engines.sel(gpu=_CARD)
     frame = pd.DataFrame({"model": names(cell)})
     for policy in ("on_demand", "lru", "prophet"):
         for latency, floor in ((0.0, 0.0), (20e-6, 5e-3), (70e-6, 15e-3)):
@@ -134,7 +134,7 @@ def table5_break_even(closer: xr.Dataset) -> pd.DataFrame:
             cell = regions.at_share(one, share, one.top_k)
             hit, link = regions.least_hit_rate(cell, most), regions.least_link(cell, most)
             row = {"model": cell.model_name.item(), "resident [%]": 100 * share}
-            for rate in LINKS:
+            for rate in _LINKS:
                 name = f"least hit rate at {rate / 1e9:g} GB/s [%]"
                 row[name] = 100 * hit.sel(host_link_rate=rate).item()
             for rate in (0.9, HIT, 1.0):

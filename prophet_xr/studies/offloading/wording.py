@@ -12,9 +12,9 @@ from prophet_xr.studies.published.latency_claims import (
     step_ratio,
 )
 
-UNITS = {"host_link_rate": ("link", 1e-9, "GB/s"), "hit_rate": ("hit rate", 100, "%")}
-UNITS |= {"batch": ("batch", 1, ""), "context": ("context", 1, "tokens")}
-UNITS |= {"cache_slots": ("slots", 1, "")}
+_UNITS = {"host_link_rate": ("link", 1e-9, "GB/s"), "hit_rate": ("hit rate", 100, "%")}
+_UNITS |= {"batch": ("batch", 1, ""), "context": ("context", 1, "tokens")}
+_UNITS |= {"cache_slots": ("slots", 1, "")}
 
 
 def pair_region(cube: xr.Dataset) -> str:
@@ -31,7 +31,7 @@ def ratio_region(cube: xr.Dataset) -> str:
     return f"Over more links, cards and models {lower_region(cube)}"
 
 
-def claims(cube: xr.Dataset) -> list[str]:
+def claim_lines(cube: xr.Dataset) -> list[str]:
     """Say, one line a number, in which cells it holds at batch 1."""
     targets = latency_targets()
     return [
@@ -148,8 +148,8 @@ def _kept(holds: xr.DataArray, within: xr.DataArray, cube: xr.Dataset, dim: str)
         found = [name for name, yes in zip(names(cube), some, strict=True) if yes]
         return ", ".join(found) if len(found) <= 6 else f"{len(found)} of {some.size} models"
     values = holds[dim].values[some]
-    if dim not in UNITS:
+    if dim not in _UNITS:
         return ", ".join(map(str, values))
-    title, scale, unit = UNITS[dim]
+    title, scale, unit = _UNITS[dim]
     ends = dict.fromkeys(f"{scale * v:g}" for v in (values.min(), values.max()))
     return f"{title} {' to '.join(ends)} {unit}".strip()

@@ -16,7 +16,7 @@ DECIMAL = ", decimal"  # ending of a unit whose megabytes are the study's, count
 
 CONTRADICTION = 0.1
 """Share by which the true architecture may differ from a published number and still agree."""
-VERDICTS = REPRODUCED, FITTED, PART, REFUTED, CONVENTION, MISSED, UNANSWERED = (
+CLAIM_VERDICTS = REPRODUCED, FITTED, PART, REFUTED, CONVENTION, MISSED, UNANSWERED = (
     *("reproduced", "reproduced with a fitted constant", "reproduced in part"),
     *("refuted by the true architecture", "depends on the memory convention"),
     *("not reproduced", "not answerable by this sweep"),
@@ -61,7 +61,7 @@ class Claim:
     unanswerable: str = ""
 
 
-def read(quantities: Collection[str] | None = None) -> list[Claim]:
+def read_claims(quantities: Collection[str] | None = None) -> list[Claim]:
     """Read the published claims; SpecError if ``data/claims.toml`` is missing or broken.
 
     ``quantities`` are those that can be answered; others must have a reason in the file.

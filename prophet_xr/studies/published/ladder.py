@@ -8,7 +8,7 @@ import xarray as xr
 from prophet_xr.grid import Values, inputs
 from prophet_xr.registry import fields
 
-STEPS = ("published", "exact_parameters", "exact_kv", "usable_memory", "bare")
+_STEPS = ("published", "exact_parameters", "exact_kv", "usable_memory", "bare")
 KV_FIELDS = (
     *("kv_full", "kv_windowed", "kv_window", "kv_cross", "state_size"),
     *("attention_reuse", "prompt_reuse", "native_context", "context"),
@@ -27,7 +27,7 @@ def rungs(**chosen: Values) -> dict[str, xr.Dataset]:
         "bare": ["activation_weight"],
     }
     found = {"published": start}
-    for before, step in pairwise(STEPS):
+    for before, step in pairwise(_STEPS):
         found[step] = found[before].assign({n: end[n].variable for n in changes[step]})
     return found
 

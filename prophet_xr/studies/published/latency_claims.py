@@ -31,7 +31,7 @@ class Targets:
 @cache
 def latency_targets() -> Targets:
     """Read the study's three numbers from its claims."""
-    claims = {claim.quantity: claim for claim in claim_file.read()}
+    claims = {claim.quantity: claim for claim in claim_file.read_claims()}
     pair, ratio, freed = claims[PAIR], claims[RATIO], claims[FREED]
     return Targets(
         free=pair.value + pair.tolerance[0],

@@ -17,12 +17,12 @@ EXPONENTS = [0.85, 0.9, 0.932, 0.939, 1.0]
 ACTIVATIONS = [0.75, 1.0, 1.25]
 UTILIZATIONS = [1.0, 0.95, 0.9]
 LAWS = ["power", "uniform", "zipf"]
-AVERAGES = {"zeros count": "mean", "mean where both fit": "mean_fitting"}
-AVERAGES |= {"median where both fit": "median_fitting"}
+WAYS_TO_AVERAGE = {"zeros count": "mean", "mean where both fit": "mean_fitting"}
+WAYS_TO_AVERAGE |= {"median where both fit": "median_fitting"}
 BASE = {"step": "published", "routing": "power", "dedup_exponent": 0.932}
 BASE |= {"activation": 1.0, "utilization": 1.0, "average": "zeros count"}
-SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
-CARDS = ["V100-32GB", "A100-40GB", "A100-80GB"]
+_SHOWN = ["deepseek-moe-16b", "olmoe-1b-7b", "mixtral-8x7b", "qwen1.5-moe-a2.7b"]
+_CARDS = ["V100-32GB", "A100-40GB", "A100-80GB"]
 LOCALITY = ("reuse_strength", "reuse_exponent")
 TIMES = [
     "dedup_exponent",
@@ -32,15 +32,15 @@ TIMES = [
     "software_floor",
     *LOCALITY,
 ]
-MEMORY = ["dedup_exponent", "study_activation", "utilization", "expert_parameters"]
+_MEMORY = ["dedup_exponent", "study_activation", "utilization", "expert_parameters"]
 # Metrics whose indices are computed exactly and by sampling, and the inputs they depend on.
 ASKED = {
-    "kv_extension": [*MEMORY, "hit_rate"],
-    "max_context": [*MEMORY[1:], "kv_full"],
+    "kv_extension": [*_MEMORY, "hit_rate"],
+    "max_context": [*_MEMORY[1:], "kv_full"],
     "slowdown": TIMES,
     "step_time": ["batch", "context", *TIMES[:2]],
 }
-AXES = {
+_AXES = {
     "batch": prior("uniform", 1, 16, continuous=True),
     "context": prior("uniform", 512, 32768, continuous=True),
 }
@@ -50,7 +50,7 @@ MOST_REQUESTS = 0.9  # share of them that meets the objective
 SERVED = 32  # draws, each some ten simulations
 
 
-def assumptions() -> xr.Dataset:
+def sweep_assumptions() -> xr.Dataset:
     """The study's grid under every assumption: Prophet's extension, and what fits.
 
     Dims next to the study's: step (the ladder of constants), routing, dedup_exponent, activation (a
@@ -72,30 +72,30 @@ def averages(cube: xr.Dataset, over: list[str]) -> xr.DataArray:
     Returns (average, ...) [1]; NaN where no cell has both fitting, 0 in the study's way.
     """
     each = extension(cube.assign(kv_extension=cube.kv_extension.fillna(0.0)), over)
-    parts = [each[name] for name in AVERAGES.values()]
-    return xr.concat(parts, xr.Variable("average", list(AVERAGES))).rename("extension")
+    parts = [each[name] for name in WAYS_TO_AVERAGE.values()]
+    return xr.concat(parts, xr.Variable("average", list(WAYS_TO_AVERAGE))).rename("extension")
 
 
-def memory() -> xr.Dataset:
+def memory_draws() -> xr.Dataset:
     """Draws of what moves memory, for the study's models at seven batches on three cards."""
-    data = inputs("published", model=SHOWN, gpu=CARDS, batch=BATCHES)
-    return draws(data, known(MEMORY))
+    data = inputs("published", model=_SHOWN, gpu=_CARDS, batch=BATCHES)
+    return draws(data, known(_MEMORY))
 
 
-def times() -> xr.Dataset:
+def time_draws() -> xr.Dataset:
     """Draws of what moves time, for the same at 4,096 tokens under the true architectures."""
-    data = inputs(policy="prophet", model=SHOWN, gpu=CARDS, batch=BATCHES, context=4096)
+    data = inputs(policy="prophet", model=_SHOWN, gpu=_CARDS, batch=BATCHES, context=4096)
     return draws(data, known(TIMES), correlation={LOCALITY: locality()})
 
 
-def served() -> xr.DataArray:
+def served_draws() -> xr.DataArray:
     """The highest rate within the objective, of draws of what moves time and memory.
 
     Qwen3-30B-A3B under vLLM serves Azure's conversations; dims (draw, gpu, policy) [1 / s].
     """
     chosen = {"model": "qwen3-30b-a3b", "gpu": ["A100-80GB", "H100-80GB"], "context": 16384}
     data = inputs(runtime="vllm", routing="zipf", batch=1, **chosen)
-    priors = known([*TIMES[1:], *MEMORY[2:], "kv_full"])
+    priors = known([*TIMES[1:], *_MEMORY[2:], "kv_full"])
     drawn = draws(data, priors, SERVED, correlation={LOCALITY: locality()})
     load = preset("azure-conv", 1500)
     return capacity(drawn, load, quantile=MOST_REQUESTS).capacity
@@ -112,13 +112,13 @@ def locality() -> float:
     return float(2 * np.sin(np.pi / 6 * ranked))
 
 
-def kept() -> xr.Dataset:
+def partly_resident() -> xr.Dataset:
     """OLMoE-1B-7B at batch 1 on A100-80GB, with 48 of 64 experts resident."""
     chosen = {"model": "olmoe-1b-7b", "gpu": "A100-80GB", "batch": 1, "context": 4096}
     return inputs(policy="prophet", routing="zipf", staging=40, **chosen)
 
 
-def cell(metric: str) -> xr.Dataset:
+def prior_cell(metric: str) -> xr.Dataset:
     """The one cell in which priors are compared: OLMoE-1B-7B at batch 4 on A100-80GB."""
     study = "verified" if metric in ("slowdown", "step_time") else "published"
     return inputs(
@@ -129,10 +129,10 @@ def cell(metric: str) -> xr.Dataset:
 def priors_of(metric: str) -> dict[str, Prior]:
     """Priors that belong to a metric's question."""
     asked = ASKED[metric]
-    return {n: AXES[n] for n in asked if n in AXES} | known(n for n in asked if n not in AXES)
+    return {n: _AXES[n] for n in asked if n in _AXES} | known(n for n in asked if n not in _AXES)
 
 
-def wide() -> xr.Dataset:
+def every_axis() -> xr.Dataset:
     """Inputs of the global analysis: every axis of the study and of its assumptions.
 
     Labels (model, GPU, law, policy's constants) stand next to numbers; 8 axes, not stored.

@@ -10,7 +10,7 @@ from prophet_xr.studies.sensitivity.assumptions import BATCHES, EXPONENTS, LAWS
 from prophet_xr.uncertainty.break_even import break_even
 
 LEFT = 0.1  # share of expert memory freed, below which little is left to gain
-CARD = "A100-80GB"
+_CARD = "A100-80GB"
 
 
 def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
@@ -30,7 +30,7 @@ def batch_of_little_savings(left: float = LEFT, **chosen: Values) -> xr.Dataset:
         matters to the power law alone; and n_experts, top_k.
     """
     batches = np.unique(np.geomspace(1, 4096, 400).round())
-    start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": CARD}
+    start = {"routing": LAWS, "dedup_exponent": EXPONENTS, "batch": batches, "gpu": _CARD}
     data = inputs(**{"policy": "prophet", **start, **chosen})
     left = checks.number("left", left, 0, 1, ends=False)
     found = break_even(data, "expert_savings_fraction", left, "batch")
@@ -68,7 +68,7 @@ def hit_rate_of_target(target: float | None = None, **chosen: Values) -> xr.Data
     links = np.array([10, 24.8, 55, 100, 200, 400, 800]) * 1e9
     kept = np.array([0.0, 0.25, 0.5, 0.75, 0.9])
     hits = np.unique([*np.linspace(0, 1, 101), *np.linspace(0.99, 1, 11)])
-    start = {"model": MEASURED, "gpu": CARD, "batch": 1, "context": 4096, "routing": "zipf"}
+    start = {"model": MEASURED, "gpu": _CARD, "batch": 1, "context": 4096, "routing": "zipf"}
     start |= {"policy": "prophet", "host_link_rate": links, "hit_rate": hits}
     data = inputs(**{**start, **chosen})
     if "staging" not in chosen:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from prophet_xr.studies.published.claim_file import Claim, read
+from prophet_xr.studies.published.claim_file import Claim, read_claims
 from prophet_xr.studies.published.latency_claims import (
     HIT,
     fetching_row,
@@ -16,18 +16,18 @@ from prophet_xr.studies.published.latency_claims import (
     step_ratio,
 )
 from prophet_xr.studies.sensitivity.assumptions import BASE, averages
-from prophet_xr.studies.sensitivity.wording import label
+from prophet_xr.studies.sensitivity.wording import label_text
 from prophet_xr.uncertainty.robustness import ASSUMPTION, robustness
 
 AGREES = 0.1
 """Share by which a number may differ from a published one and still agree with it."""
 LITTLE = 1.0  # %, of which people say nothing
 TRUE = {"step": "bare"}
-LARGE = 131e9  # parameters; the least of the models that the study says need several GPUs
-LINK = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "context": 4096, "hit_rate": HIT}
-LINK |= {"host_link_rate": 10e9, "cache_slots": 0}
-FIRST = "the first is {}"
-SHOWN, FEW = 3, 5  # answers, and labels of an assumption, that are told one by one
+_LARGE = 131e9  # parameters; the least of the models that the study says need several GPUs
+_LINK = {"model": "mixtral-8x7b", "gpu": "A100-80GB", "context": 4096, "hit_rate": HIT}
+_LINK |= {"host_link_rate": 10e9, "cache_slots": 0}
+_FIRST = "the first is {}"
+_SHOWN, _FEW = 3, 5  # answers, and labels of an assumption, that are told one by one
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Conclusion:
 
 def conclusions(assumptions: xr.Dataset, costs: xr.Dataset) -> list[Conclusion]:
     """List the study's headlines, on memory and on latency."""
-    claims = {claim.id: claim for claim in read()}
+    claims = {claim.id: claim for claim in read_claims()}
     return [*_memory(assumptions, claims), *_latency(costs)]
 
 
@@ -120,7 +120,12 @@ def _best_model(cube: xr.Dataset, claims: Mapping[str, Claim]):
     model = claim.model[0]
     first = ranked.fillna(-1.0).idxmax("model")
     name, own = _name(cube, model), ranked.sel(model=model)
-    yield f"{name} extends most", first == model, cube.model_name.sel(model=first, drop=True), FIRST
+    yield (
+        f"{name} extends most",
+        first == model,
+        cube.model_name.sel(model=first, drop=True),
+        _FIRST,
+    )
     yield f"{name} extends {claim.value:g}x", _near(own, claim), own, "it is {}x"
 
 
@@ -136,7 +141,7 @@ def _best_count(cube: xr.Dataset, claims: Mapping[str, Claim]):
     first = by_count(cube).fillna(-1.0).idxmax("experts").astype(int)
     sizes = pd.Series(_at(cube.n_experts, TRUE["step"]).values.astype(int)).value_counts()
     form = {c: f"{c} experts ({sizes.get(c, 0)} of the models)" for c in np.unique(first)}
-    yield f"{count} experts is optimal", first == count, _text(first, form), FIRST
+    yield f"{count} experts is optimal", first == count, _text(first, form), _FIRST
 
 
 def _savings(cube: xr.Dataset, claims: Mapping[str, Claim]):
@@ -167,7 +172,7 @@ def _best_batch(cube: xr.Dataset, claims: Mapping[str, Claim]):
     holds = means.sel(batch=few).min("batch") > means.drop_sel(batch=few).max("batch")
     first = means.idxmax("batch").astype(int)
     best = _text(first, {b: f"batch {b}" for b in np.unique(first)})
-    yield f"Batch {few[0]} to {few[-1]} extends most", holds, best, FIRST
+    yield f"Batch {few[0]} to {few[-1]} extends most", holds, best, _FIRST
 
 
 def _batch_one(cube: xr.Dataset, claims: Mapping[str, Claim]):
@@ -185,7 +190,7 @@ def _batch_one(cube: xr.Dataset, claims: Mapping[str, Claim]):
 
 def _large(cube: xr.Dataset, claims: Mapping[str, Claim]):
     whole = cube.total_parameters.sel(TRUE)  # the study counts some models too large
-    large = cube.regime.isel(model=np.flatnonzero(whole >= LARGE))
+    large = cube.regime.isel(model=np.flatnonzero(whole >= _LARGE))
     fits = large.isin([1, 2]).any(["gpu", "batch"])
     text = "No model of 132B or more fits a single GPU, even with Prophet"
     yield text, ~fits.any("model"), fits.sum("model").astype(float), "{} do"
@@ -209,8 +214,8 @@ def _latency(cube: xr.Dataset) -> list[Conclusion]:
     ]
     found = []
     for name, answer, holds, counts in made:
-        values = holds.astype(np.float64).where(counts).transpose(*LINK, missing_dims="ignore")
-        base = {str(d): LINK[str(d)] for d in values.dims}
+        values = holds.astype(np.float64).where(counts).transpose(*_LINK, missing_dims="ignore")
+        base = {str(d): _LINK[str(d)] for d in values.dims}
         found.append(Conclusion(name, values, answer.where(counts), "it is {}x", base, {}))
     return found
 
@@ -218,7 +223,7 @@ def _latency(cube: xr.Dataset) -> list[Conclusion]:
 # --- Verdicts --------------------------------------------------------------------------------
 
 
-def judge(assumptions: xr.Dataset, costs: xr.Dataset) -> pd.DataFrame:
+def judge_headlines(assumptions: xr.Dataset, costs: xr.Dataset) -> pd.DataFrame:
     """Judge every headline: a row each, from what `robustness` answers."""
     return pd.DataFrame([_judged(own) for own in conclusions(assumptions, costs)])
 
@@ -244,10 +249,10 @@ def by_label(share: xr.DataArray) -> str:
     dim = str(share.dims[0])
     some = share.dropna(dim)  # a label may be in no cell that counts
     pairs = list(zip(some[dim].values.tolist(), some.values.tolist(), strict=True))
-    if len(pairs) > FEW:
+    if len(pairs) > _FEW:
         pairs.sort(key=lambda p: p[1])
         pairs = [pairs[0], pairs[-1]]
-    return ", ".join(f"{v:.0%} with {label(dim, x)}" for x, v in pairs)
+    return ", ".join(f"{v:.0%} with {label_text(dim, x)}" for x, v in pairs)
 
 
 def instead(own: Conclusion) -> str:
@@ -256,7 +261,7 @@ def instead(own: Conclusion) -> str:
     flat = answer.values.ravel()
     if flat.dtype.kind in "OUT":
         counts = pd.Series(flat).value_counts(normalize=True)
-        pairs = counts.iloc[:SHOWN].items()
+        pairs = counts.iloc[:_SHOWN].items()
         return own.what.format(", ".join(f"{name} in {share:.0%}" for name, share in pairs))
     flat = flat[np.isfinite(flat)]
     if not flat.size:

@@ -10,24 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prophet_xr.reporting.figure_style import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     COLUMN,
     FAINT,
     INK,
     PAGE,
-    PROPHET,
-    beside,
+    PROPHET_COLOUR,
+    label_near,
     label_rows,
-    log,
+    log_axis,
     wrapped,
 )
 from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names
-from prophet_xr.studies.sensitivity.wording import label, title
+from prophet_xr.studies.sensitivity.wording import label_text, title
 from prophet_xr.uncertainty.robustness import DEPENDS, NEVER, ROBUST, SOLID, TRUE_PART, WRONG
 
-Made = Mapping[str, Any]
+_Made = Mapping[str, Any]
 FIGURES = Figures()
 VARIED = ["hit_rate", "dedup_exponent", "study_activation"]
 COLOUR_OF = {SOLID: COLOURS[2], TRUE_PART: COLOURS[2], DEPENDS: COLOURS[1], WRONG: COLOURS[3]}
@@ -73,10 +73,10 @@ def _bars(axes: Axes, values: xr.DataArray, kinds: list[str]) -> None:
     for row, kind in enumerate(kinds):
         low, high = min(spans[kind].min().item(), base), max(spans[kind].max().item(), base)
         if high - low <= 1e-9 * base:
-            beside(axes, "no change", (base, row), 3, FAINT)
+            label_near(axes, "no change", (base, row), 3, FAINT)
             continue
-        axes.barh(row, high - low, 0.55, low, color=PROPHET)
-        beside(axes, _ends(kind, spans[kind]), (high, row), 3)
+        axes.barh(row, high - low, 0.55, low, color=PROPHET_COLOUR)
+        label_near(axes, _ends(kind, spans[kind]), (high, row), 3)
     axes.axvline(base, color=INK, linewidth=0.6, zorder=2)
     axes.set_xlim(ends.min() - 0.1 * width, ends.max() + 0.75 * width)
     label_rows(axes, [title(k) for k in kinds])
@@ -91,7 +91,7 @@ def _ends(kind: str, span: xr.DataArray) -> str:
         at = np.isclose(span.values, end, rtol=1e-9)
         inputs = sorted(span.value.values[at], reverse=True)
         factor = bool(span.factor.values[at][0])
-        texts.append(", ".join(f"×{v:.3g}" if factor else label(kind, v) for v in inputs))
+        texts.append(", ".join(f"×{v:.3g}" if factor else label_text(kind, v) for v in inputs))
     return " to ".join(texts)
 
 
@@ -99,9 +99,9 @@ def _ends(kind: str, span: xr.DataArray) -> str:
 
 
 @FIGURES.figure
-def figure2_sobol(sobol: Any, deployed: Any, cells: Any) -> Figure:
+def figure2_sobol(sobol_by_metric: Any, deployed: Any, cells: Any) -> Figure:
     """Total Sobol indices of four metrics, with every axis and for one deployment."""
-    every, given = sobol, deployed
+    every, given = sobol_by_metric, deployed
     known = [str(a) for a in next(iter(every.values())).axis.values]
     table = {k: _totals(found, known) for k, found in (("every", every), ("given", given))}
     order = np.lexsort([-np.nansum(table["every"], 1), ~np.isnan(table["given"][:, 0])])
@@ -142,9 +142,9 @@ def _totals(found: Mapping[str, xr.Dataset], known: list[str]) -> np.ndarray:
 
 
 @FIGURES.figure
-def figure3_fans(bands: Any) -> Figure:
+def figure3_fans(draw_bands: Any) -> Figure:
     """Bands of extension, probability of fitting and step time over the draws, by batch."""
-    space, time = bands["memory"], bands["times"]
+    space, time = draw_bands["memory"], draw_bands["times"]
     labels = names(space)
     drawing = Figure(figsize=(PAGE, 4.0))
     panels = drawing.subplots(3, len(labels), sharex=True, sharey="row", height_ratios=[3, 2, 3])
@@ -155,21 +155,24 @@ def figure3_fans(bands: Any) -> Figure:
         top, middle, bottom = panels[:, i]
         top.set_title(f"{name}\n{gpu}")
         some = one.kv_extension_share > 0.1
-        _fan(top, one.kv_extension_quantile.where(some), PROPHET)
-        for policy, color, size in (("baseline", BASELINE, 5.5), ("prophet", PROPHET, 2.5)):
+        _fan(top, one.kv_extension_quantile.where(some), PROPHET_COLOUR)
+        for policy, color, size in (
+            ("baseline", BASELINE_COLOUR, 5.5),
+            ("prophet", PROPHET_COLOUR, 2.5),
+        ):
             look = {"color": color, "marker": "o", "markersize": size}
             middle.plot(one.batch, 100 * one.fits.sel(policy=policy), **look)
         _fan(bottom, 1e3 * own.step_time_quantile, COLOURS[1])
         bottom.set_xlabel("Decode batch")
-    log(panels[0, 0], "x", space.batch.values)
-    log(panels[0, 0], "y", [1, 3, 10, 30, 100, 300, 1000])
+    log_axis(panels[0, 0], "x", space.batch.values)
+    log_axis(panels[0, 0], "y", [1, 3, 10, 30, 100, 300, 1000])
     panels[0, 0].set_ylim(bottom=0.9)
     panels[1, 0].set_ylim(-8, 108)
-    log(panels[2, 0], "y", [10, 30, 100, 300, 1000])
+    log_axis(panels[2, 0], "y", [10, 30, 100, 300, 1000])
     for axes, text in zip(panels[:, 0], ("KV extension (×)", "Fits (%)", "Step (ms)"), strict=True):
         axes.set_ylabel(text)
-    beside(panels[1, 0], "Prophet", (12, 80), 1, PROPHET)
-    beside(panels[1, 0], "baseline", (1, 50), 1, BASELINE)
+    label_near(panels[1, 0], "Prophet", (12, 80), 1, PROPHET_COLOUR)
+    label_near(panels[1, 0], "baseline", (1, 50), 1, BASELINE_COLOUR)
     note(
         drawing,
         "Line: median; shades: 50% and 90% of 1,024 draws, of extension those in which the "
@@ -211,8 +214,10 @@ def figure4_conclusions(judged: Any) -> Figure:
         truth = f" (true: {own['share_true']:.0%})" if known else ""
         inside = share >= 55
         at = (0 if inside else share, row)
-        beside(axes, f"{share:.0f}%{truth}  {_verdict(own)}", at, 3, "white" if inside else color)
-        beside(axes, str(own["conclusion"]), (0, row - 0.38), 1)
+        label_near(
+            axes, f"{share:.0f}%{truth}  {_verdict(own)}", at, 3, "white" if inside else color
+        )
+        label_near(axes, str(own["conclusion"]), (0, row - 0.38), 1)
     axes.axvline(100 * ROBUST, color=INK, linewidth=0.5, linestyle="--", zorder=0.5)
     axes.set_xlim(0, 100)
     axes.set_ylim(len(found) - 0.6, -0.8)

@@ -11,31 +11,31 @@ from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
 from prophet_xr.reporting.report import document, tables_and_figures
 from prophet_xr.studies.sensitivity import headlines
-from prophet_xr.studies.sensitivity.assumptions import AVERAGES, BASE, DEPLOYED
+from prophet_xr.studies.sensitivity.assumptions import BASE, DEPLOYED, WAYS_TO_AVERAGE
 from prophet_xr.studies.sensitivity.figures import FIGURES
 from prophet_xr.studies.sensitivity.tables import TABLES
-from prophet_xr.studies.sensitivity.wording import label, title, worded
+from prophet_xr.studies.sensitivity.wording import label_text, title, worded
 from prophet_xr.uncertainty.priors import known
 from prophet_xr.uncertainty.robustness import (
     DEPENDS,
     NEVER,
     ROBUST,
+    ROBUSTNESS,
     SOLID,
     TRUE_PART,
-    VERDICTS,
     WRONG,
 )
 
-Tables = Mapping[str, pd.DataFrame]
+_Tables = Mapping[str, pd.DataFrame]
 Indices = Mapping[str, Mapping[str, xr.Dataset]]
 PAGES, PARAGRAPHS = Listing(), Listing()
 
 
 @PAGES.named("WHICH_CONCLUSIONS_SURVIVE.md")
-def report(sensitivity_summary: str, results: Results, tables: Tables, figures: list[str]) -> str:
+def report(sensitivity_summary: str, results: Results, tables: _Tables, figures: list[str]) -> str:
     """Write the report on sensitivity: conclusions, tables and figures."""
     parts = ["# Which conclusions survive other assumptions", sensitivity_summary]
-    indices = {key: results[key] for key in ("sobol", "deployed")}
+    indices = {key: results[key] for key in ("sobol_by_metric", "deployed")}
     parts += [_global(results["cells"], indices), _agreement(results["priors"])]
     parts += ["## Priors", _priors()]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
@@ -43,10 +43,10 @@ def report(sensitivity_summary: str, results: Results, tables: Tables, figures: 
 
 @PARAGRAPHS.part
 def sensitivity_summary(
-    judged: pd.DataFrame, ranking: xr.Dataset, assumptions: xr.Dataset, costs: xr.Dataset
+    judged: pd.DataFrame, model_ranking: xr.Dataset, assumptions: xr.Dataset, costs: xr.Dataset
 ) -> str:
     """Say which of the study's conclusions survive, in which space, and which model ranks first."""
-    return "\n\n".join([told(judged), _space(assumptions, costs), _ranks(ranking)])
+    return "\n\n".join([told(judged), _space(assumptions, costs), _ranks(model_ranking)])
 
 
 # --- Conclusions -----------------------------------------------------------------------------
@@ -61,7 +61,7 @@ HEADS = {
 
 def told(judged: pd.DataFrame) -> str:
     """Say of each conclusion whether it is robust, depends on an assumption, or is wrong."""
-    counts = {v: int((judged.verdict == v).sum()) for v in VERDICTS}
+    counts = {v: int((judged.verdict == v).sum()) for v in ROBUSTNESS}
     parts = [
         f"The study's {len(judged)} headlines: {counts[SOLID]} robust, {counts[TRUE_PART]} robust "
         f"under the true architectures only, {counts[DEPENDS]} dependent on an assumption, "
@@ -71,7 +71,7 @@ def told(judged: pd.DataFrame) -> str:
         f"largest total Sobol index of whether it holds. A number holds if it agrees "
         f"within {headlines.AGREES:.0%}."
     ]
-    for verdict in VERDICTS:
+    for verdict in ROBUSTNESS:
         rows = judged[judged.verdict == verdict].to_dict("records")
         lines = [f"- **{own['conclusion']}.** {_why(own)}" for own in rows]
         parts.append(f"**{HEADS[verdict]}**\n\n" + ("\n".join(lines) or "- None."))
@@ -97,16 +97,17 @@ def _why(own: Mapping[Any, Any]) -> str:
 
 def _space(cube: xr.Dataset, costs: xr.Dataset) -> str:
     sizes = {d: n for d, n in cube.kv_extension.sizes.items() if d in BASE}
-    cells = len(AVERAGES) * prod(sizes.values())
+    cells = len(WAYS_TO_AVERAGE) * prod(sizes.values())
     axes = "; ".join(
-        f"{title(str(d))} ({', '.join(label(str(d), v) for v in cube[d].values)})" for d in sizes
+        f"{title(str(d))} ({', '.join(label_text(str(d), v) for v in cube[d].values)})"
+        for d in sizes
     )
-    links = ", ".join(label("host_link_rate", v) for v in costs.host_link_rate.values)
+    links = ", ".join(label_text("host_link_rate", v) for v in costs.host_link_rate.values)
     return (
         f"*The space.* Conclusions on memory are judged in {cells:,} cells, each an average over "
-        f"the study's grid: {axes}; and three ways to average ({', '.join(AVERAGES)}). The hit "
-        f"rate enters no memory metric: its index is 0 for all of these. The three on latency are "
-        f"judged at batch 1 over {costs.sizes['model']} models, {costs.sizes['gpu']} cards, "
+        f"the study's grid: {axes}; and three ways to average ({', '.join(WAYS_TO_AVERAGE)}). "
+        f"The hit rate enters no memory metric: its index is 0 for all of these. The three on "
+        f"latency are judged at batch 1 over {costs.sizes['model']} models, {costs.sizes['gpu']} cards, "
         f"{costs.sizes['context']} contexts, {costs.sizes['hit_rate']} hit rates, "
         f"{costs.sizes['host_link_rate']} links ({links}) and every cache short of all experts, "
         f"without a cost per copy or step. Every cell weighs the same; a cell that cannot be (a "
@@ -130,7 +131,7 @@ def _ranks(found: xr.Dataset) -> str:
 def _global(cells: Mapping[str, int], indices: Indices) -> str:
     every, one = cells["every"], cells["one"]
     heads = {
-        "sobol": f"**Which input matters**, every axis at once ({every:,} cells)",
+        "sobol_by_metric": f"**Which input matters**, every axis at once ({every:,} cells)",
         "deployed": f"**Once {_deployed()} is chosen** ({one:,} cells)",
     }
     parts = []

@@ -34,17 +34,17 @@ MOVED = [
 @SWEEPS.part
 def assumptions() -> xr.Dataset:
     """The study's grid under every assumption."""
-    return spaces.assumptions()
+    return spaces.sweep_assumptions()
 
 
 @SWEEPS.part
 def judged(assumptions: xr.Dataset, costs: xr.Dataset) -> pd.DataFrame:
     """The study's headlines, a row each."""
-    return headlines.judge(assumptions, costs)
+    return headlines.judge_headlines(assumptions, costs)
 
 
 @SWEEPS.part
-def ranking(assumptions: xr.Dataset) -> xr.Dataset:
+def model_ranking(assumptions: xr.Dataset) -> xr.Dataset:
     """How stable the ranking of the models is."""
     scores = headlines.scores(assumptions)
     ranks = rank(scores, "model", spaces.BASE)
@@ -55,10 +55,10 @@ def ranking(assumptions: xr.Dataset) -> xr.Dataset:
 @SWEEPS.part
 def tornado() -> xr.Dataset:
     """The study's variations of its best model's extension, and of a step of OLMoE-1B-7B."""
-    data = inputs("published", model=spaces.SHOWN[0])
+    data = inputs("published", model=spaces._SHOWN[0])
     asked = ["kv_extension", "max_context"]
     found = one_at_a_time.one_at_a_time(data, asked, VALUES, FACTORS).sel(policy="prophet")
-    step = one_at_a_time.one_at_a_time(spaces.kept(), "slowdown", VALUES, FACTORS)
+    step = one_at_a_time.one_at_a_time(spaces.partly_resident(), "slowdown", VALUES, FACTORS)
     cell = {"gpu": "A100-80GB", "batch": 16}
     made = xr.Dataset(
         {
@@ -77,15 +77,15 @@ def ranges() -> xr.Dataset:
     own = {n: p.quantile(ENDS) for n, p in known(spaces.TIMES).items()}
     factors = {n: v for n, v in own.items() if known(n)[n].factor}
     values = {n: v for n, v in own.items() if n not in factors}
-    return one_at_a_time.one_at_a_time(spaces.kept(), "slowdown", values, factors)
+    return one_at_a_time.one_at_a_time(spaces.partly_resident(), "slowdown", values, factors)
 
 
 @SWEEPS.part
-def elasticities() -> dict[str, xr.Dataset]:
+def elasticities_by_cell() -> dict[str, xr.Dataset]:
     """Elasticities in two cells of A100-80GB at batch 4."""
     metrics = ["kv_extension", "max_context", "step_time", "slowdown", "throughput"]
     found = {}
-    for study, model in (("published", spaces.SHOWN[0]), ("verified", "olmoe-1b-7b")):
+    for study, model in (("published", spaces._SHOWN[0]), ("verified", "olmoe-1b-7b")):
         data = inputs(study, model=model, gpu="A100-80GB", batch=4, context=4096)
         made = one_at_a_time.elasticities(data, metrics, MOVED).sel(policy="prophet")
         found[f"{model}, {study}"] = made
@@ -95,7 +95,7 @@ def elasticities() -> dict[str, xr.Dataset]:
 @SWEEPS.part
 def wide() -> xr.Dataset:
     """Inputs of the global analysis: every axis."""
-    return spaces.wide()
+    return spaces.every_axis()
 
 
 @SWEEPS.part
@@ -105,7 +105,7 @@ def chosen(wide: xr.Dataset) -> xr.Dataset:
 
 
 @SWEEPS.part
-def sobol(wide: xr.Dataset) -> dict[str, xr.Dataset]:
+def sobol_by_metric(wide: xr.Dataset) -> dict[str, xr.Dataset]:
     """Sobol indices over every axis, by metric."""
     return {m: sobol_sweep(wide, m, where="fits") for m in METRICS}
 
@@ -130,28 +130,28 @@ def priors() -> dict[str, tuple[xr.Dataset, ...]]:
 
 def _priors(metric: str) -> tuple[xr.Dataset, ...]:
     """Exact on a grid of likely values, then by three methods of sampling."""
-    data, own = spaces.cell(metric), spaces.priors_of(metric)
+    data, own = spaces.prior_cell(metric), spaces.priors_of(metric)
     exact = on_grid(data, metric, own, second_order=False)
     sizes = {"sobol": 4096, "morris": 512, "pawn": 2048}
     return exact, *(sampled(data, metric, own, how, count=n) for how, n in sizes.items())
 
 
 @SWEEPS.part
-def bands() -> dict[str, xr.Dataset]:
+def draw_bands() -> dict[str, xr.Dataset]:
     """Quantiles of draws: of what moves memory, and of what moves time."""
-    return {"memory": _memory(), "times": quantile_bands(spaces.times(), "step_time")}
+    return {"memory": _memory(), "times": quantile_bands(spaces.time_draws(), "step_time")}
 
 
 def _memory() -> xr.Dataset:
-    drawn = spaces.memory()
+    drawn = spaces.memory_draws()
     found = quantile_bands(drawn, "kv_extension").sel(policy="prophet", drop=True)
     return found.assign(fits=probability(drawn))
 
 
 @SWEEPS.part
-def capacity() -> xr.Dataset:
+def capacity_bands() -> xr.Dataset:
     """Quantiles of the highest rate within the objective, over draws."""
-    return quantile_bands(spaces.served())
+    return quantile_bands(spaces.served_draws())
 
 
 @SWEEPS.part

@@ -13,10 +13,10 @@ from prophet_xr.reporting.numbers import names
 from prophet_xr.studies.sensitivity.wording import title, worded
 from prophet_xr.uncertainty.break_even import ABOVE, BELOW, CROSSES
 
-Made = Mapping[str, Any]
+_Made = Mapping[str, Any]
 TABLES = Listing()
 FITS = {BELOW: "never", ABOVE: "always"}  # by the side of the KV budget
-HITS = {BELOW: "any", ABOVE: "none"}  # by the side of the slowdown
+_HITS = {BELOW: "any", ABOVE: "none"}  # by the side of the slowdown
 
 
 @TABLES.part
@@ -33,10 +33,10 @@ def table1_one_at_a_time(tornado: Any) -> pd.DataFrame:
 
 
 @TABLES.part
-def table2_elasticities(elasticities: Any) -> pd.DataFrame:
+def table2_elasticities(elasticities_by_cell: Any) -> pd.DataFrame:
     """Elasticities d log y / d log x, in the cells named; of the batch between its neighbours."""
     rows = []
-    for cell, found in elasticities.items():
+    for cell, found in elasticities_by_cell.items():
         for metric, values in found.data_vars.items():
             pairs = zip(values.input.values, values.values, strict=True)
             own = {title(str(name)): value for name, value in pairs}
@@ -45,10 +45,10 @@ def table2_elasticities(elasticities: Any) -> pd.DataFrame:
 
 
 @TABLES.part
-def table3_sobol(sobol: Any, deployed: Any) -> pd.DataFrame:
+def table3_sobol(sobol_by_metric: Any, deployed: Any) -> pd.DataFrame:
     """Sobol indices, exact for the grid: every axis at once, then given model, GPU and batch."""
     rows = []
-    for metric, found in sobol.items():
+    for metric, found in sobol_by_metric.items():
         given = deployed[metric]
         for axis in found.axis.values:
             row: dict[str, Any] = {"metric": title(metric), "axis": title(str(axis))}
@@ -67,10 +67,13 @@ def _exact(value: float) -> float:
 
 
 @TABLES.part
-def table4_pairs(sobol: Any, deployed: Any) -> pd.DataFrame:
+def table4_pairs(sobol_by_metric: Any, deployed: Any) -> pd.DataFrame:
     """The strongest pairs of each metric: what both explain beyond each alone."""
     rows = []
-    for found_by_metric, space in ((sobol, "every axis"), (deployed, "given model, GPU and batch")):
+    for found_by_metric, space in (
+        (sobol_by_metric, "every axis"),
+        (deployed, "given model, GPU and batch"),
+    ):
         for metric, found in found_by_metric.items():
             names = [str(a) for a in found.axis.values]
             table = found.second_order.values
@@ -103,9 +106,9 @@ def _interval(heading: str, found: xr.Dataset, name: str) -> dict[str, float]:
 
 
 @TABLES.part
-def table6_uncertainty(bands: Any) -> pd.DataFrame:
-    """What the draws say: probability of fitting, bands of extension and of Prophet's step."""
-    space, time = bands["memory"], bands["times"]
+def table6_uncertainty(draw_bands: Any) -> pd.DataFrame:
+    """What the draws say: probability of fitting, draw_bands of extension and of Prophet's step."""
+    space, time = draw_bands["memory"], draw_bands["times"]
     rows = []
     for model, name in zip(space.model.values, names(space), strict=True):
         for gpu, batch in product(space.gpu.values, space.batch.values):
@@ -141,12 +144,12 @@ def table7_conclusions(judged: Any) -> pd.DataFrame:
 
 
 @TABLES.part
-def table8_ranking(ranking: Any) -> pd.DataFrame:
+def table8_ranking(model_ranking: Any) -> pd.DataFrame:
     """Share of the assumptions in which each model ranks first by mean extension, by constants."""
-    frame = pd.DataFrame({"model": names(ranking)})
-    frame["all"] = ranking["first"].values
-    for step in ranking.step.values:
-        frame[str(step).replace("_", " ")] = ranking.first_by_step.sel(step=step).values
+    frame = pd.DataFrame({"model": names(model_ranking)})
+    frame["all"] = model_ranking["first"].values
+    for step in model_ranking.step.values:
+        frame[str(step).replace("_", " ")] = model_ranking.first_by_step.sel(step=step).values
     return frame[frame["all"] > 0].sort_values("all", ascending=False, kind="stable")
 
 
@@ -190,20 +193,20 @@ def table11_hit_rate_break_even(hit_rate_break_even: Any) -> pd.DataFrame:
                 one.host_link_rate.values, one.hit_rate.values, one.side.values, strict=True
             )
             for link, hit, side in cells:
-                text = f"{100 * hit:.1f}" if side == CROSSES else HITS[int(side)]
+                text = f"{100 * hit:.1f}" if side == CROSSES else _HITS[int(side)]
                 row[f"{link / 1e9:g} GB/s"] = text
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 @TABLES.part
-def table12_slo_capacity(capacity: Any) -> pd.DataFrame:
+def table12_slo_capacity(capacity_bands: Any) -> pd.DataFrame:
     """Highest rate within the objective, requests/s: bands over the draws."""
     rows = []
-    for gpu, policy in product(capacity.gpu.values, capacity.policy.values):
+    for gpu, policy in product(capacity_bands.gpu.values, capacity_bands.policy.values):
         at = {"gpu": gpu, "policy": policy}
-        row: dict[str, Any] = {"model": names(capacity)[0], "GPU": gpu, "policy": policy}
-        row |= _quantiles("capacity", capacity.capacity_quantile.sel(at))
-        row["mean"] = capacity.capacity_mean.sel(at).item()
+        row: dict[str, Any] = {"model": names(capacity_bands)[0], "GPU": gpu, "policy": policy}
+        row |= _quantiles("capacity", capacity_bands.capacity_quantile.sel(at))
+        row["mean"] = capacity_bands.capacity_mean.sel(at).item()
         rows.append(row)
     return pd.DataFrame(rows)

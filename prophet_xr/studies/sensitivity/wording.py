@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 
 def worded(change: Mapping[str, object]) -> str:
     """Name assumptions and what they become."""
-    parts = [f"{title(d)} {label(d, v)}" for d, v in change.items() if v != ""]
+    parts = [f"{title(d)} {label_text(d, v)}" for d, v in change.items() if v != ""]
     return ", ".join(parts) if parts else "nothing in the space"
 
 
-TITLES = {
+_TITLES = {
     "step": "constants",
     "routing": "routing law",
     "dedup_exponent": "exponent",
@@ -40,18 +40,18 @@ SHOWN_AS: dict[str, Callable[[float], str]] = {
 }
 
 
-LABELS = {"published": "the study's", "exact_kv": "exact KV", "bare": "true architectures"}
+_LABELS = {"published": "the study's", "exact_kv": "exact KV", "bare": "true architectures"}
 
 
 def title(name: str) -> str:
     """Name an input or a metric as people do."""
-    return TITLES.get(name, name).replace("_", " ")
+    return _TITLES.get(name, name).replace("_", " ")
 
 
-def label(dim: str, value: object) -> str:
+def label_text(dim: str, value: object) -> str:
     """Word the label of an assumption."""
     try:
         number = float(value)  # pyright: ignore[reportArgumentType]
     except ValueError:
-        return LABELS.get(str(value), str(value)).replace("_", " ")
+        return _LABELS.get(str(value), str(value)).replace("_", " ")
     return SHOWN_AS.get(dim, lambda v: f"{v:.3g}")(number)

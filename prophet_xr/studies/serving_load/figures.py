@@ -9,30 +9,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prophet_xr.reporting.figure_style import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     COLUMN,
     INK,
     PAGE,
-    PROPHET,
+    PROPHET_COLOUR,
     RULE,
     label_rows,
-    log,
+    log_axis,
     wrapped,
 )
 from prophet_xr.reporting.listing import Figures
 from prophet_xr.reporting.numbers import names, shown
 from prophet_xr.studies.serving_load import views
 
-Cubes = Mapping[str, xr.Dataset]
+_Cubes = Mapping[str, xr.Dataset]
 FIGURES = Figures()
-LOOKS = {"baseline": ("all experts resident", BASELINE), "prophet": ("Prophet", PROPHET)}
+LOOKS = {
+    "baseline": ("all experts resident", BASELINE_COLOUR),
+    "prophet": ("Prophet", PROPHET_COLOUR),
+}
 LOOKS |= {
     "lru": ("LRU cache of half", COLOURS[1]),
     "on_demand": ("fetched when needed", COLOURS[4]),
 }
 LOOKS |= {"cpu_compute": ("misses on CPU", COLOURS[2])}
-BATCHES = [1, 4, 16, 64, 256, 1024]
+_BATCHES = [1, 4, 16, 64, 256, 1024]
 
 
 def _note(drawing: Figure, text: str, width: int) -> None:
@@ -82,18 +85,20 @@ def figure1_memory_over_time(served: xr.Dataset) -> Figure:
     return drawing
 
 
-PARTS = {"experts": COLOURS[7], "KV cache in use": COLOURS[2], "KV cache free": "#cfeee2"}
+_PARTS = {"experts": COLOURS[7], "KV cache in use": COLOURS[2], "KV cache free": "#cfeee2"}
 
 
 def _split(axes: Axes, cell: xr.Dataset) -> None:
     """Experts, KV cache in use and what is left of its budget, one above the other."""
     used, budget = shown(cell.kv_used_series, "GiB"), shown(cell.kv_budget_series, "GiB")
     layers = [shown(cell.expert_memory_series, "GiB"), used, (budget - used).clip(min=0)]
-    axes.stackplot(cell.time, *(v.values for v in layers), colors=list(PARTS.values()), linewidth=0)
+    axes.stackplot(
+        cell.time, *(v.values for v in layers), colors=list(_PARTS.values()), linewidth=0
+    )
 
 
 def _parts_key(drawing: Figure, axes: Axes) -> None:
-    handles = [axes.fill_between([], [], color=c, label=n) for n, c in PARTS.items()]
+    handles = [axes.fill_between([], [], color=c, label=n) for n, c in _PARTS.items()]
     drawing.legend(handles=handles, loc="outside upper left", ncols=3)
 
 
@@ -168,7 +173,7 @@ def _distributions(axes: Axes, row: xr.Dataset) -> None:
 def _top(cube: xr.Dataset) -> float:
     """The first batch of the axis that Prophet hardly ever exceeds."""
     most = views.batch_below(cube.sel(policy="prophet"), 0.999).max().item()
-    return next((b for b in BATCHES if b >= most), BATCHES[-1])
+    return next((b for b in _BATCHES if b >= most), _BATCHES[-1])
 
 
 def _budgets(axes: Axes, row: xr.Dataset, top: float) -> None:
@@ -179,7 +184,7 @@ def _budgets(axes: Axes, row: xr.Dataset, top: float) -> None:
     means = shown(cell.expected_kv_budget, "GiB")
     axes.scatter(cell.batch_mean, means, color=_shades(row.sizes["rate"]), s=12, zorder=3)
     axes.axhline(0, color=RULE, linewidth=0.6, zorder=0)
-    log(axes, "x", [b for b in BATCHES if b <= top])
+    log_axis(axes, "x", [b for b in _BATCHES if b <= top])
     axes.set_xlim(0.9, top)
     axes.set_xlabel("Sequences in a step")
 
@@ -207,7 +212,7 @@ def figure3_latency_cdfs(served: xr.Dataset) -> Figure:
                 axes.plot(times, 100 * times["quantile"], color=LOOKS[str(policy)][1])
             axes.set_xlabel(words)
     for row in panels:
-        log(row[0], "x")
+        log_axis(row[0], "x")
         row[0].set_ylabel("Requests (%)")
         row[0].set_ylim(0, 100)
     _key(drawing, [str(p) for p in served.policy.values])
@@ -221,28 +226,30 @@ def figure3_latency_cdfs(served: xr.Dataset) -> Figure:
 
 
 @FIGURES.figure
-def figure4_slo_capacity(capacity: xr.Dataset) -> Figure:
+def figure4_slo_capacity(highest_rates: xr.Dataset) -> Figure:
     """Highest rate that meets the objective, by load, model, card and policy.
 
     Reads capacity [1/s] (policy, model, gpu, preset).
     """
-    count = capacity.sizes["preset"]
-    rows = [(m, g) for m in capacity.model.values for g in capacity.gpu.values]
+    count = highest_rates.sizes["preset"]
+    rows = [(m, g) for m in highest_rates.model.values for g in highest_rates.gpu.values]
     drawing = Figure(figsize=(PAGE if count > 1 else COLUMN, 1.2 + 0.27 * len(rows)))
     panels = drawing.subplots(1, count, sharey=True, sharex=True, squeeze=False)[0]
-    least = capacity.capacity.where(capacity.capacity > 0).min().fillna(0.1).item()
+    least = highest_rates.capacity.where(highest_rates.capacity > 0).min().fillna(0.1).item()
     low = 10 ** np.floor(np.log10(least))
-    for axes, preset in zip(panels, capacity.preset.values, strict=True):
+    for axes, preset in zip(panels, highest_rates.preset.values, strict=True):
         axes.set_title(str(preset))
-        for policy in map(str, capacity.policy.values):
-            cell = capacity.capacity.sel(policy=policy, preset=preset)
-            _rates(axes, [cell.sel(model=m, gpu=g).item() for m, g in rows], policy, capacity, low)
+        for policy in map(str, highest_rates.policy.values):
+            cell = highest_rates.capacity.sel(policy=policy, preset=preset)
+            _rates(
+                axes, [cell.sel(model=m, gpu=g).item() for m, g in rows], policy, highest_rates, low
+            )
         axes.set_xlabel("Requests/s")
-        log(axes, "x", 10.0 ** np.arange(-5, 4, 2))
-    panels[0].set_xlim(low, max(1.5 * capacity.capacity.max().item(), 10 * low))
-    titles = dict(zip(capacity.model.values, names(capacity), strict=True))
+        log_axis(axes, "x", 10.0 ** np.arange(-5, 4, 2))
+    panels[0].set_xlim(low, max(1.5 * highest_rates.capacity.max().item(), 10 * low))
+    titles = dict(zip(highest_rates.model.values, names(highest_rates), strict=True))
     label_rows(panels[0], [f"{titles[m]}, {str(g).removesuffix('-80GB')}" for m, g in rows])
-    _key(drawing, [str(p) for p in capacity.policy.values])
+    _key(drawing, [str(p) for p in highest_rates.policy.values])
     note = f"Objective: {views.objective()}, for {views.QUANTILE:.0%} of the requests. At the left"
     _note(drawing, f"{note} edge, hollow: met at no rate.", 150 if count > 1 else 70)
     return drawing

@@ -13,21 +13,21 @@ from prophet_xr.studies.serving_load import views
 from prophet_xr.studies.serving_load.figures import FIGURES
 from prophet_xr.studies.serving_load.tables import TABLES
 
-Tables = Mapping[str, pd.DataFrame]
+_Tables = Mapping[str, pd.DataFrame]
 PAGES = Listing()
 TWICE = 2.0  # extension
-CLOSE = 0.9  # of a rate
+_CLOSE = 0.9  # of a rate
 CHATTING = 0.95  # of the requests, by the study
 CHAT = 2  # sequences; the study has 95 % of chatbot requests at a batch of 1 or 2
 
 
 @PAGES.named("UNDER_LOAD.md")
-def report(served: xr.Dataset, results: Results, tables: Tables, figures: list[str]) -> str:
+def report(served: xr.Dataset, results: Results, tables: _Tables, figures: list[str]) -> str:
     """Write the report on one load: what holds, tables and figures."""
     parts = [f"# Prophet under load: {served.attrs['title']}"]
     parts += [say(served) for say in (_answer, _feedback, _window, _memory, _chat)]
-    if "capacity" in results:  # which a trace has none of
-        parts.append(_capacity(results["capacity"]))
+    if "highest_rates" in results:  # which a trace has none of
+        parts.append(_capacity(results["highest_rates"]))
     parts = [*(part for part in parts if part), _method(served)]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])
 
@@ -146,8 +146,8 @@ def _capacity(cube: xr.Dataset) -> str:
     ratio = (own / base).where(able)
     counts = [
         f"more in {int((ratio > 1).sum())}",
-        f"{CLOSE:.0%} to 100% of the rate in {int(((ratio <= 1) & (ratio >= CLOSE)).sum())}",
-        f"less in {int(((ratio < CLOSE) & (ratio > 0)).sum())}",
+        f"{_CLOSE:.0%} to 100% of the rate in {int(((ratio <= 1) & (ratio >= _CLOSE)).sum())}",
+        f"less in {int(((ratio < _CLOSE) & (ratio > 0)).sum())}",
         f"at no rate in {int((ratio == 0).sum())}",
     ]
     won, none = int(((base == 0) & (own > 0)).sum()), int((base == 0).sum())

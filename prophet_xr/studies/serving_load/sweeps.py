@@ -12,7 +12,7 @@ import xarray as xr
 from prophet_xr.errors import InputError
 from prophet_xr.grid import inputs
 from prophet_xr.reporting.listing import Sweeps
-from prophet_xr.serving.capacity import capacity as highest_rate
+from prophet_xr.serving.capacity import capacity
 from prophet_xr.serving.loads import faster, rate
 from prophet_xr.serving.preset_loads import preset, presets
 from prophet_xr.serving.simulate import simulate
@@ -20,15 +20,15 @@ from prophet_xr.serving.traces import trace as read_trace
 from prophet_xr.studies.serving_load import views
 
 SWEEPS = Sweeps()
-FIRST = "azure-conv"  # of the presets
+_FIRST = "azure-conv"  # of the presets
 MODELS = ["deepseek-v2-lite", "qwen3-30b-a3b", "mixtral-8x7b"]
 CARDS = ["A100-80GB", "H100-80GB"]
-POLICIES = ["baseline", "prophet", "lru"]
+_POLICIES = ["baseline", "prophet", "lru"]
 RATES = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 SEEDS = [0, 1, 2]
 COUNT = 5000  # requests of a drawn load
 LENGTHS, MOMENTS = ["prompt", "output"], ["mean", "p50", "p99"]
-LEVELS = [n / 100 for n in range(1, 100)]
+_LEVELS = [n / 100 for n in range(1, 100)]
 
 
 def prepare(
@@ -58,9 +58,9 @@ def prepare(
         given["load"] = replayed(read_trace(trace, format), rate)
         return _folder(out, trace.stem), given
     seeds, count = list(seed) or SEEDS, COUNT if requests is None else requests
-    every = [preset] if preset else [FIRST, *(name for name in presets() if name != FIRST)]
+    every = [preset] if preset else [_FIRST, *(name for name in presets() if name != _FIRST)]
     given["load"] = drawn(every[0], list(rate) or RATES, seeds, count)
-    given["loads"] = several(every, count, seeds[0])
+    given["loads"] = several_presets(every, count, seeds[0])
     return _folder(out, every[0]), given
 
 
@@ -73,15 +73,15 @@ def _folder(out: Path, name: str) -> Path:
 @SWEEPS.saved
 def served(server: xr.Dataset, load: xr.Dataset) -> xr.Dataset:
     """The load, served at each rate."""
-    cube = simulate(server, load, quantiles=LEVELS, ttft=views.TTFT, tpot=views.TPOT)
+    cube = simulate(server, load, quantiles=_LEVELS, ttft=views.TTFT, tpot=views.TPOT)
     return cube.assign_attrs(load.attrs)
 
 
-@SWEEPS.saved
-def capacity(server: xr.Dataset, loads: xr.Dataset) -> xr.Dataset:
+@SWEEPS.saved(file="capacity.nc")
+def highest_rates(server: xr.Dataset, loads: xr.Dataset) -> xr.Dataset:
     """The highest rate within the objective, under every load."""
     objective = {"ttft": views.TTFT, "tpot": views.TPOT, "quantile": views.QUANTILE}
-    return highest_rate(server, loads, **objective)
+    return capacity(server, loads, **objective)
 
 
 def server(**chosen) -> xr.Dataset:
@@ -97,7 +97,7 @@ def server(**chosen) -> xr.Dataset:
     """
     if "batch" in chosen:
         raise InputError("batch is what the load makes of it; expected none")
-    axes = {"model": MODELS, "gpu": CARDS, "policy": POLICIES, "runtime": "vllm", **chosen}
+    axes = {"model": MODELS, "gpu": CARDS, "policy": _POLICIES, "runtime": "vllm", **chosen}
     for name in ("model", "gpu", "policy"):
         axes[name] = axes[name] if isinstance(axes[name], list) else [axes[name]]
     axes["policy"] = list(dict.fromkeys(["baseline", "prophet", *axes["policy"]]))
@@ -116,7 +116,7 @@ def drawn(name: str, rates: Iterable[float], seeds: Iterable[int], count: int) -
     return _at_rates(load, {r: r for r in rates}, presets()[name].title)
 
 
-def several(names: Iterable[str], count: int, seed: int) -> xr.Dataset:
+def several_presets(names: Iterable[str], count: int, seed: int) -> xr.Dataset:
     """Several presets at their own rates, dims (preset, request)."""
     every = list(names)
     rows = [preset(name, count, seed=seed) for name in every]

@@ -10,8 +10,8 @@ from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import shown
 from prophet_xr.studies.serving_load import views
 
-Cubes = Mapping[str, xr.Dataset]
-ORDER = ("model", "gpu", "policy", "rate")
+_Cubes = Mapping[str, xr.Dataset]
+_ORDER = ("model", "gpu", "policy", "rate")
 PLACE = ("preset", "model", "gpu")
 VIEWS = {
     "alone": "at batch 1",
@@ -28,7 +28,7 @@ def table1_service(served: xr.Dataset) -> pd.DataFrame:
     """What each server does under the load: mean over seeds."""
     cube = views.over_seeds(served)
     lines = []
-    for model, gpu, policy, rate in product(*(cube[n].values for n in ORDER)):
+    for model, gpu, policy, rate in product(*(cube[n].values for n in _ORDER)):
         cell = cube.sel(model=model, gpu=gpu, policy=policy, rate=rate)
         times = [
             scale * cell[name].sel(quantile=level).item()
@@ -75,9 +75,9 @@ def table2_static_against_load(served: xr.Dataset) -> pd.DataFrame:
 
 
 @TABLES.part
-def table3_capacity(capacity: xr.Dataset) -> pd.DataFrame:
+def table3_capacity(highest_rates: xr.Dataset) -> pd.DataFrame:
     """Requests per second that meet the objective, by load, card and policy."""
-    rates = capacity.capacity
+    rates = highest_rates.capacity
     policies = [str(p) for p in rates.policy.values]
     lines = [
         [*at, *rates.sel(dict(zip(PLACE, at, strict=True)) | {"policy": policies}).values]

@@ -9,15 +9,22 @@ import xarray as xr
 from prophet_xr.catalogue import lookup
 from prophet_xr.grid import inputs, sweep
 from prophet_xr.registry import LABELLED
-from prophet_xr.studies.validation.measured import folder, read
+from prophet_xr.studies.validation.measured import measured_folder, read_measured
 
 GIB = 2**30
-MEMORY = (
+_MEMORY = (
     *("fixed_memory", "expert_memory", "kv_per_token", "kv_budget", "table_memory"),
     *("page_size", "page_tokens", "page_groups", "sequence_pages"),
 )
-STEP = ("step_time", "memory_time", "compute_time", "communication_time", "exchanges", "rank_batch")
-SHOWN = {
+_STEP = (
+    "step_time",
+    "memory_time",
+    "compute_time",
+    "communication_time",
+    "exchanges",
+    "rank_batch",
+)
+_SHOWN = {
     **{
         (False, False): "shows neither bytes nor tokens",
         (True, True): "no pool: less than nothing",
@@ -27,15 +34,15 @@ SHOWN = {
 LOW_LATENCY = 128  # tokens of a rank for which DeepEP's kernels were timed
 
 
-def rows() -> list[dict]:
+def log_rows() -> list[dict]:
     """Every logged row."""
-    return read("engine_logs")["rows"]
+    return read_measured("engine_logs")["rows"]
 
 
-def cell(given: Mapping[str, object], names: tuple[str, ...]) -> xr.Dataset:
+def log_cell(given: Mapping[str, object], names: tuple[str, ...]) -> xr.Dataset:
     """Sweep one configuration of a log; its model by label, or by a config kept with the logs."""
     chosen = dict(given)
-    own = folder() / "configs" / f"{chosen['model']}.json"
+    own = measured_folder() / "configs" / f"{chosen['model']}.json"
     if own.exists():
         chosen["model"] = lookup.spec_from_config(own, str(chosen["model"]))
     start = {"batch": 1, "policy": "baseline", "routing": "uniform"}
@@ -44,13 +51,13 @@ def cell(given: Mapping[str, object], names: tuple[str, ...]) -> xr.Dataset:
     return sweep(inputs(**named, **others), list(names))  # pyright: ignore[reportArgumentType]
 
 
-def memory() -> pd.DataFrame:
+def memory_rows() -> pd.DataFrame:
     """Rows in scope: weights, and room for the KV cache, logged and predicted [GiB]."""
     found = []
-    for row in rows():
+    for row in log_rows():
         if "inputs" not in row:
             continue
-        made = cell(row["inputs"], MEMORY)
+        made = log_cell(row["inputs"], _MEMORY)
         line = {**_about(row), "usable": made.usable_memory.item() / GIB}
         if row["weights_gib"] and "weights_out" not in row:
             weights = (made.fixed_memory + made.expert_memory).item() / GIB
@@ -72,9 +79,9 @@ def _about(row: Mapping) -> dict:
 def pools() -> pd.DataFrame:
     """What the logged KV pools hold, in tokens or in sequences, logged and predicted."""
     found = []
-    for row in rows():
+    for row in log_rows():
         if "inputs" in row and "kv_out" not in row and _pool(row):
-            made = cell(row["inputs"], MEMORY)
+            made = log_cell(row["inputs"], _MEMORY)
             for what, logged, holds in _holds(row, made):
                 found.append({**_about(row), "what": what, "logged": logged, "holds": holds})
     frame = pd.DataFrame(found)
@@ -111,7 +118,7 @@ def _holds(row: Mapping, made: xr.Dataset) -> Iterator[tuple[str, float, float]]
 def left_out() -> pd.DataFrame:
     """Rows, and parts of rows, that are not compared, with the reason."""
     lines = []
-    for row in rows():
+    for row in log_rows():
         for part, why in _reasons(row).items():
             lines.append([row["id"], row["model"], part, why])
     return pd.DataFrame(lines, columns=["row", "model", "not compared", "why"])
@@ -124,14 +131,14 @@ def _reasons(row: Mapping) -> dict[str, str]:
     if "weights_out" in row or not row["weights_gib"]:
         found["weights"] = row.get("weights_out", "not in what the log shows")
     if "kv_out" in row or not _pool(row):
-        found["KV cache"] = row.get("kv_out", SHOWN[bool(row["kv_gib"]), bool(row["tokens"])])
+        found["KV cache"] = row.get("kv_out", _SHOWN[bool(row["kv_gib"]), bool(row["tokens"])])
     return found
 
 
-def exchanges() -> pd.DataFrame:
+def exchange_rows() -> pd.DataFrame:
     """All-to-all times of expert parallelism, from the formulas and the H800's numbers [us]."""
     lines = []
-    for row in read("multi_gpu")["deepep_low_latency"]:
+    for row in read_measured("multi_gpu")["deepep_low_latency"]:
         n = row["ep"]
         for part, widths in (("dispatch", (1.0, 0.0)), ("combine", (0.0, 2.0))):
             given = {
@@ -139,7 +146,7 @@ def exchanges() -> pd.DataFrame:
                 **{"batch": 128 * n, "context": 1, "precision": "fp8"},
                 **{"dispatch_width": widths[0], "combine_width": widths[1]},
             }
-            made = cell(given, ("dispatch_time", "dispatch_latency", "exchanges"))
+            made = log_cell(given, ("dispatch_time", "dispatch_latency", "exchanges"))
             spent = made.dispatch_time.item() / made.exchanges.item()
             predicted = 1e6 * (
                 spent - made.dispatch_latency.item()
@@ -154,26 +161,26 @@ def collectives() -> pd.DataFrame:
     cards = {"a100_dgx": "A100-80GB", "h100_dgx": "H100-80GB"}
     cards |= {"a100_pairwise_nvlink": "A100-80GB-PCIe", "h100_pairwise_nvlink": "H100-80GB-PCIe"}
     lines = []
-    for row in read("multi_gpu")["collectives"]:
+    for row in read_measured("multi_gpu")["collectives"]:
         given = {"model": "mixtral-8x7b", "gpu": cards[row["system"]], "plan": f"tp{row['gpus']}"}
-        made = cell(given, ("tensor_rate", "tensor_latency"))
+        made = log_cell(given, ("tensor_rate", "tensor_latency"))
         rate, floor = made.tensor_rate.item() / 1e9, 1e6 * made.tensor_latency.item()
         lines.append([row["system"], row["gpus"], row["busbw_gbs"], rate, row["small_us"], floor])
     heads = ["system", "GPUs", "bus GB/s", "catalogue GB/s", "small us", "catalogue us"]
     return pd.DataFrame(lines, columns=heads)
 
 
-def decode() -> pd.DataFrame:
+def decode_rows() -> pd.DataFrame:
     """Decode steps with expert parallelism [ms], predicted and measured, and by which part.
 
     Measured exchange is that of DeepEP's kernels at the nearest number of ranks, by tokens of a
     rank and layers; what is left of the measured step is all else.
     """
     lines = []
-    for row in read("multi_gpu")["decode"]:
+    for row in read_measured("multi_gpu")["decode"]:
         names = ("gpu", "plan", "batch", "context", "redundant_experts")
         given = {n: row[n] for n in names} | {"model": "deepseek-v3-671b", "precision": "fp8"}
-        made = cell(given, STEP)
+        made = log_cell(given, _STEP)
         total, exchange = (1e3 * made[n].item() for n in ("step_time", "communication_time"))
         kernels = _kernels(made)
         rest, left = total - exchange, row["measured_ms"] - kernels
@@ -198,7 +205,7 @@ def decode() -> pd.DataFrame:
 def _kernels(made: xr.Dataset) -> float:
     """Exchange of a step by the measured kernels [ms]."""
     ranks = made.expert_degree.item()
-    timed = read("multi_gpu")["deepep_low_latency"]
+    timed = read_measured("multi_gpu")["deepep_low_latency"]
     nearest = min(timed, key=lambda row: abs(math.log(row["ep"] / ranks)))
     both = 1e-3 * (nearest["dispatch_us"] + nearest["combine_us"])
     return made.exchanges.item() * both * made.rank_batch.item() / LOW_LATENCY

@@ -6,12 +6,12 @@ from prophet_xr.registry import QUANTITIES
 from prophet_xr.reporting.markdown import markdown
 from prophet_xr.studies.validation import engine_logs
 
-ASKED = ("model", "gpu", "plan", "precision", "kv_precision", "runtime", "context")
+_ASKED = ("model", "gpu", "plan", "precision", "kv_precision", "runtime", "context")
 
 
 def sections() -> list[str]:
     """Sections on memory, on exchange between GPUs, and on decode steps of large systems."""
-    frame, pools = engine_logs.memory(), engine_logs.pools()
+    frame, pools = engine_logs.memory_rows(), engine_logs.pools()
     return [
         "## Serving engines: predicted against logged",
         "GiB (2^30 B) per GPU. Each row is one log; its inputs are what the log states, and what "
@@ -32,7 +32,9 @@ def _setting(given: dict) -> str:
     """The configuration of a row, in a few words."""
     labels = [str(given[n]) for n in ("plan", "precision", "runtime") if n in given]
     cache = [f"{given['kv_precision']} KV cache"] if "kv_precision" in given else []
-    return ", ".join([*labels, *cache, *(_asked(n, v) for n, v in given.items() if n not in ASKED)])
+    return ", ".join(
+        [*labels, *cache, *(_asked(n, v) for n, v in given.items() if n not in _ASKED)]
+    )
 
 
 def _asked(name: str, value: float) -> str:
@@ -42,7 +44,7 @@ def _asked(name: str, value: float) -> str:
     return f"{title} {value:,.9g}"
 
 
-def spread(ratio: pd.Series) -> tuple[float, float]:
+def ratio_spread(ratio: pd.Series) -> tuple[float, float]:
     """Median ratio, and the error that nine rows in ten stay within [%]."""
     return ratio.median(), 100 * (ratio - 1).abs().quantile(0.9, interpolation="higher")
 
@@ -51,7 +53,7 @@ def _summary(frame: pd.DataFrame, ratio: str) -> str:
     """Say how far the rows of a table are, all of them and the held-out ones."""
     parts = []
     for title, rows in (("all", frame), ("held out", frame[frame.held])):
-        middle, nine = spread(rows[ratio])
+        middle, nine = ratio_spread(rows[ratio])
         worst = (rows[ratio] - 1).abs()
         parts.append(
             f"{title} ({len(rows)}): median ratio {middle:.4f}, nine in ten within {nine:.2f} %, "
@@ -137,7 +139,7 @@ def _budgets(frame: pd.DataFrame) -> list[str]:
 
 
 def _exchange() -> list[str]:
-    frame = engine_logs.exchanges()
+    frame = engine_logs.exchange_rows()
     off = 100 * (frame.ratio - 1).abs()
     return [
         "### Exchange between GPUs",
@@ -153,7 +155,7 @@ def _exchange() -> list[str]:
 
 
 def _decode() -> list[str]:
-    frame = engine_logs.decode()
+    frame = engine_logs.decode_rows()
     return [
         "### Decode steps with expert parallelism",
         "DeepSeek-V3 in FP8 [ms]; uniform routing, experts spread evenly, exchange in series with "

@@ -14,10 +14,10 @@ from prophet_xr import kernels
 Points = Sequence[tuple[float, float]]
 SKEWS = 0.0, 3.0  # least and largest skew that is looked for
 GAMMAS = 0.2, 1.0  # the same of the exponent on consecutive tokens
-CLOSE = 1e-14  # error of a parameter, or of what it changes, at which a search ends
+_CLOSE = 1e-14  # error of a parameter, or of what it changes, at which a search ends
 
 
-def distinct(experts: float, top_k: float, skew: float, draws: float) -> float:
+def distinct_experts(experts: float, top_k: float, skew: float, draws: float) -> float:
     """Distinct experts of ``draws`` independent tokens, by the Zipf law."""
     scale = kernels.zipf_scale(experts, top_k, skew)
     return kernels.unique_experts(experts, top_k, draws, 1.0, 0.0, skew, scale, draws)
@@ -31,32 +31,32 @@ def skew(experts: float, top_k: float, pair: float) -> float:
     """
 
     def excess(skew: float) -> float:
-        return distinct(experts, top_k, skew, 2.0) - pair
+        return distinct_experts(experts, top_k, skew, 2.0) - pair
 
     least, largest = SKEWS
     if excess(least) <= 0:
         return least
     if excess(largest) >= 0:
         return largest
-    return float(optimize.root_scalar(excess, bracket=SKEWS, xtol=CLOSE).root)
+    return float(optimize.root_scalar(excess, bracket=SKEWS, xtol=_CLOSE).root)
 
 
-def gamma(experts: float, top_k: float, skew: float, curve: Points) -> float:
+def fit_gamma(experts: float, top_k: float, skew: float, curve: Points) -> float:
     """Exponent on consecutive tokens, by least squares of the relative error."""
 
     def loss(exponent: float) -> float:
         return sum(
-            (distinct(experts, top_k, skew, tokens**exponent) / seen - 1) ** 2
+            (distinct_experts(experts, top_k, skew, tokens**exponent) / seen - 1) ** 2
             for tokens, seen in curve
         )
 
     search = optimize.minimize_scalar(
-        loss, bounds=GAMMAS, method="bounded", options={"xatol": CLOSE}
+        loss, bounds=GAMMAS, method="bounded", options={"xatol": _CLOSE}
     )
     return float(search.x)
 
 
-def reuse(points: Points) -> tuple[float, float]:
+def fit_reuse(points: Points) -> tuple[float, float]:
     """Strength b and exponent a of r(x) = 1 - (1 - x) exp(-b x**a), by least squares of r.
 
     ``points`` holds pairs (x, r): the share of experts in the cache, and its hit rate.
@@ -68,7 +68,7 @@ def reuse(points: Points) -> tuple[float, float]:
         return 1 - (1 - share) * np.exp(-strength * share**exponent) - hit_rate
 
     search = optimize.least_squares(
-        misses, (1.0, 1.0), method="lm", xtol=CLOSE, ftol=CLOSE, gtol=CLOSE
+        misses, (1.0, 1.0), method="lm", xtol=_CLOSE, ftol=_CLOSE, gtol=_CLOSE
     )
     strength, exponent = search.x.tolist()
     return strength, exponent

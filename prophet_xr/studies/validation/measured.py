@@ -14,18 +14,18 @@ from prophet_xr.errors import SpecError
 from prophet_xr.grid import inputs, sweep
 
 ROW = "row"
-LAWS = ("skew", "gamma", "reuse_strength", "reuse_exponent")
+_LAWS = ("skew", "gamma", "reuse_strength", "reuse_exponent")
 
 
-def folder() -> Path:
+def measured_folder() -> Path:
     """Where the measured rows are in a checkout."""
     return Path(__file__).parents[3] / "data" / "measured"
 
 
 @cache
-def read(name: str) -> dict:
+def read_measured(name: str) -> dict:
     """One file of data/measured/."""
-    file = folder() / f"{name}.json"
+    file = measured_folder() / f"{name}.json"
     if not file.exists():
         raise SpecError(f"measured: {file} is missing; expected a checkout of the project")
     return json.loads(file.read_text())
@@ -36,7 +36,7 @@ def catalogued() -> dict[str, dict[str, float]]:
     models = specs.read("model")
     labels = models.model.values[(models.skew_status == "measured").values]
     return {
-        str(label): {name: models[name].sel(model=label).item() for name in LAWS}
+        str(label): {name: models[name].sel(model=label).item() for name in _LAWS}
         for label in labels
     }
 

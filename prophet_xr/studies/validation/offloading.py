@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from prophet_xr.studies.validation.measured import predict, read
-from prophet_xr.studies.validation.routing import parameters
+from prophet_xr.studies.validation.measured import predict, read_measured
+from prophet_xr.studies.validation.routing import model_parameters
 
 # What an offload row does not state and its time hardly depends on: no KV cache, no other weights.
-NOTHING = dict.fromkeys(
+_NOTHING = dict.fromkeys(
     (
         *("shared_parameters", "router_parameters", "dense_parameters", "state_space_parameters"),
         *("norm_parameters", "embedding_parameters", "lookup_parameters", "encoder_parameters"),
@@ -23,7 +23,7 @@ WIDTH = 2.0  # B per parameter; the rows give bytes, so the width cancels
 def _cell(row: Mapping, kind: Mapping) -> dict[str, float]:
     """One measured system as inputs: its sizes, its rates and the constants of its class."""
     return {
-        **NOTHING,
+        **_NOTHING,
         "attention_parameters": row["fixed_memory"] / WIDTH,
         "expert_parameters": row["expert_size"] / WIDTH,
         "moe_layers": row["layers"],
@@ -43,7 +43,7 @@ def fetched(kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
 
     ``kinds`` may judge a class by the constants of another.
     """
-    data = read("offload")
+    data = read_measured("offload")
     rows = data["rows"]
     kind = [data["kinds"][(kinds or {}).get(r["kind"], r["kind"])] for r in rows]
     cells = [
@@ -52,7 +52,7 @@ def fetched(kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
     ]
     frame = _frame(rows, predict(cells, "step_time", policy="lru"), [r["step_time"] for r in rows])
     known = [i for i, r in enumerate(rows) if r["slots"] is not None]
-    laws = parameters()
+    laws = model_parameters()
     law = [
         {
             **cells[i],
@@ -68,7 +68,7 @@ def fetched(kinds: Mapping[str, str] | None = None) -> pd.DataFrame:
 
 def computed() -> pd.DataFrame:
     """Engines that compute on the host what is not resident."""
-    data = read("cpu_compute")
+    data = read_measured("cpu_compute")
     kind = data["kinds"]["cpu"]
     rows = [
         {**r, "kind": "cpu", "system": "llama.cpp", "gpu": f"RTX 5090, {r['host']}"}

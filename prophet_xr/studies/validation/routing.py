@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from prophet_xr.studies.validation import law_fits
-from prophet_xr.studies.validation.measured import catalogued, predict, read
+from prophet_xr.studies.validation.measured import catalogued, predict, read_measured
 
-LABELS = ["zipf", "uniform", "power"]
+LAW_LABELS = ["zipf", "uniform", "power"]
 
 
 @cache
-def parameters() -> dict[str, dict[str, float]]:
+def model_parameters() -> dict[str, dict[str, float]]:
     """Law parameters of every measured model: the catalogue's, or fitted where it lacks it."""
     return {**fitted(), **catalogued()}
 
@@ -23,12 +23,15 @@ def parameters() -> dict[str, dict[str, float]]:
 def fitted() -> dict[str, dict[str, float]]:
     """Law parameters fitted to data/measured/, as the catalogue rounds them."""
     found = {}
-    for model in read("unique_experts")["models"]:
+    for model in read_measured("unique_experts")["models"]:
         e, k = model["n_experts"], model["top_k"]
         s = law_fits.skew(e, k, model["pair"])
-        found[model["label"]] = {"skew": s, "gamma": law_fits.gamma(e, k, s, model["consecutive"])}
+        found[model["label"]] = {
+            "skew": s,
+            "gamma": law_fits.fit_gamma(e, k, s, model["consecutive"]),
+        }
     for label, points in traces().items():
-        strength, exponent = law_fits.reuse(points)
+        strength, exponent = law_fits.fit_reuse(points)
         found[label] |= {"reuse_strength": strength, "reuse_exponent": exponent}
     return found
 
@@ -37,16 +40,16 @@ def fitted() -> dict[str, dict[str, float]]:
 
 
 def _shape(model: dict) -> dict[str, float]:
-    own = parameters()[model["label"]]
+    own = model_parameters()[model["label"]]
     return {n: model[n] for n in ("n_experts", "top_k")} | {n: own[n] for n in ("skew", "gamma")}
 
 
 def consecutive() -> pd.DataFrame:
     """Error of the three laws for consecutive tokens of one sequence, in percent."""
-    models = read("unique_experts")["models"]
+    models = read_measured("unique_experts")["models"]
     cells = [(m, tokens, seen) for m in models for tokens, seen in m["consecutive"]]
     rows = [{**_shape(m), "tokens": tokens} for m, tokens, _ in cells]
-    found = predict(rows, "unique_experts", routing=LABELS)
+    found = predict(rows, "unique_experts", routing=LAW_LABELS)
     about = [(m["label"], m["held_out"], tokens, seen) for m, tokens, seen in cells]
     return _errors(about, found)
 
@@ -56,7 +59,7 @@ def mixed() -> pd.DataFrame:
 
     The first ``run`` tokens are of one sequence; B_eff = run**g + the rest, averaged over runs.
     """
-    models = read("unique_experts")["models"]
+    models = read_measured("unique_experts")["models"]
     cells = [(m, *row) for m in models for row in m["mixed"]]
     rows, weights, owner = [], [], []
     for at, (m, block, stay, _) in enumerate(cells):
@@ -67,28 +70,28 @@ def mixed() -> pd.DataFrame:
             owner.append(at)
     drawn = np.bincount(owner, weights * predict(rows, "unique_experts", routing="zipf"))
     whole = [{**_shape(m), "batch": block} for m, block, _, _ in cells]
-    flat = predict(whole, "unique_experts", routing=LABELS[1:])
+    flat = predict(whole, "unique_experts", routing=LAW_LABELS[1:])
     about = [(m["label"], m["held_out"], block, seen) for m, block, _, seen in cells]
     return _errors(about, np.vstack([drawn, flat]))
 
 
 def _errors(about: Sequence[tuple], found: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame(about, columns=["model", "held_out", "tokens", "measured"])
-    for law, values in zip(LABELS, found, strict=True):
+    for law, values in zip(LAW_LABELS, found, strict=True):
         frame[law] = 100 * (values / frame["measured"] - 1)
     return frame
 
 
-def left_out() -> list[float]:
+def left_out_lengths() -> list[float]:
     """Error of the Zipf law at each length of a curve when gamma is fitted without it."""
     errors = []
-    for m in read("unique_experts")["models"]:
+    for m in read_measured("unique_experts")["models"]:
         if m["held_out"]:
             continue
-        e, k, s = m["n_experts"], m["top_k"], parameters()[m["label"]]["skew"]
+        e, k, s = m["n_experts"], m["top_k"], model_parameters()[m["label"]]["skew"]
         for at, (tokens, seen) in enumerate(m["consecutive"]):
             rest = [p for i, p in enumerate(m["consecutive"]) if i != at]
-            guess = law_fits.distinct(e, k, s, tokens ** law_fits.gamma(e, k, s, rest))
+            guess = law_fits.distinct_experts(e, k, s, tokens ** law_fits.fit_gamma(e, k, s, rest))
             errors.append(100 * (guess / seen - 1))
     return errors
 
@@ -99,7 +102,7 @@ def left_out() -> list[float]:
 def traces() -> dict[str, list[tuple[float, float]]]:
     """Share of experts cached and hit rate, by model."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for row in read("hit_rates")["traces"]:
+    for row in read_measured("hit_rates")["traces"]:
         share = row["slots"] / row["n_experts"]
         found.setdefault(row["label"], []).append((share, row["online"]))
     return found
@@ -119,7 +122,7 @@ def _hits(rows: Iterable[dict], laws: Iterable[tuple[float, float]]) -> np.ndarr
 
 
 def _own(label: str) -> tuple[float, float]:
-    own = parameters()[label]
+    own = model_parameters()[label]
     return own["reuse_strength"], own["reuse_exponent"]
 
 
@@ -129,11 +132,11 @@ def caches() -> pd.DataFrame:
     ``law`` is as the catalogue has it, ``left_out`` fitted without the point, ``assumed`` with
     the median of all other models, as for a model nobody measured.
     """
-    rows, points = read("hit_rates")["traces"], traces()
+    rows, points = read_measured("hit_rates")["traces"], traces()
     models = [row["label"] for row in rows]
     shares = [row["slots"] / row["n_experts"] for row in rows]
     rest = [
-        law_fits.reuse([p for p in points[m] if p[0] != x])
+        law_fits.fit_reuse([p for p in points[m] if p[0] != x])
         for m, x in zip(models, shares, strict=True)
     ]
     other = {m: [_own(n) for n in points if n != m] for m in points}
@@ -151,7 +154,7 @@ def caches() -> pd.DataFrame:
 
 def other_caches() -> pd.DataFrame:
     """Caches the law was not fitted to: other engines, texts and policies."""
-    rows = read("hit_rates")["other"]
+    rows = read_measured("hit_rates")["other"]
     frame = pd.DataFrame(rows)[["label", "slots", "n_experts", "what", "hit_rate", "source"]]
     frame["hit_rate"] *= 100
     frame["law"] = _hits(rows, [_own(row["label"]) for row in rows]) - frame["hit_rate"]

@@ -21,7 +21,7 @@ ALL = {**CONFIGS, "granite": GRANITE, "hunyuan": HUNYUAN, "llama": LLAMA}
 
 
 def numbers(config, **changes):
-    row = reader.read({**config, **changes})
+    row = reader.read_config({**config, **changes})
     found = {name: count.value for name, (count, _) in row.fields.items()}
     return {**found, "total": reader.parameters(row.fields)}
 
@@ -205,7 +205,10 @@ def test_qwen3_moe_as_saved_by_newer_libraries():
     old = CONFIGS["qwen3-30b-a3b"]
     new = {**old, "num_local_experts": old["num_experts"]}
     del new["num_experts"]
-    assert reader.read(new).fields["n_experts"][0] == reader.read(old).fields["n_experts"][0]
+    assert (
+        reader.read_config(new).fields["n_experts"][0]
+        == reader.read_config(old).fields["n_experts"][0]
+    )
 
 
 def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
@@ -229,7 +232,7 @@ def test_qwen3_5_is_qwen3_next_beside_a_vision_tower():
             "vision_config": {"hidden_size": 9},
             "text_config": inner,
         }
-        assert reader.read(whole).notes.endswith("The vision tower is not counted.")
+        assert reader.read_config(whole).notes.endswith("The vision tower is not counted.")
         found = numbers(whole)
         assert found == numbers(inner)
         assert found["total"] == pytest.approx(total, rel=0.01)
@@ -321,7 +324,7 @@ def broken(draw):
 @given(broken())
 def test_a_broken_config_gives_a_sound_row_or_a_refusal(config):
     try:
-        row = reader.read(config)
+        row = reader.read_config(config)
     except SpecError as problem:
         message = str(problem)
         assert len(message.splitlines()) == 1
@@ -339,4 +342,4 @@ def test_a_broken_config_gives_a_sound_row_or_a_refusal(config):
 @given(st.dictionaries(st.text(max_size=9), junk, max_size=9), st.sampled_from(sorted(FAMILIES)))
 def test_arbitrary_json_is_refused(config, family):
     with pytest.raises(SpecError):
-        reader.read({**config, "model_type": family})
+        reader.read_config({**config, "model_type": family})

@@ -42,8 +42,10 @@ def judged(cubes, monkeypatch):
     """Judge one claim of the file with some fields changed."""
 
     def judge(name: str, **changed) -> pd.Series:
-        one = next(c for c in claim_verdicts.load() if c.id == name)
-        monkeypatch.setattr(claim_verdicts, "load", lambda: [dataclasses.replace(one, **changed)])
+        one = next(c for c in claim_verdicts.published_claims() if c.id == name)
+        monkeypatch.setattr(
+            claim_verdicts, "published_claims", lambda: [dataclasses.replace(one, **changed)]
+        )
         row = claim_verdicts.judge(cubes).iloc[0]
         monkeypatch.undo()
         return row
@@ -68,7 +70,7 @@ def test_the_summary_is_evaluated(frame):
 
 @pytest.mark.parametrize("group", EXACT)
 def test_numbers_that_the_formulas_give_are_hit(frame, group):
-    by_id = {claim.id: claim for claim in claim_verdicts.load()}
+    by_id = {claim.id: claim for claim in claim_verdicts.published_claims()}
     for name in EXACT[group]:
         row, claim = frame.loc[name], by_id[name]
         assert row.verdict in HITS, name

@@ -51,7 +51,7 @@ def test_a_figure_reads_its_cube_and_labels_its_axes_with_units(name, study, res
 @pytest.mark.parametrize("name", FIGURES)
 def test_drawing_twice_gives_the_same_bytes_and_truetype_fonts(name, verified, tmp_path, coarse):
     for folder in ("a", "b"):
-        figure_style.save(FIGURES[name](verified), tmp_path / folder, name)
+        figure_style.save_figure(FIGURES[name](verified), tmp_path / folder, name)
     for kind in ("pdf", "png"):
         assert digest(tmp_path / "a" / f"{name}.{kind}") == digest(
             tmp_path / "b" / f"{name}.{kind}"

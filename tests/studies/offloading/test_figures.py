@@ -21,7 +21,7 @@ def test_a_figure_is_a_column_wide_names_units_and_has_the_same_bytes(
     for folder in ("a", "b"):
         drawing = draw(results[cube])
         assert isinstance(drawing, Figure)
-        figure_style.save(drawing, tmp_path / folder, name)
+        figure_style.save_figure(drawing, tmp_path / folder, name)
         files = sorted((tmp_path / folder).iterdir())
         digests.append([hashlib.sha256(f.read_bytes()).hexdigest() for f in files])
     assert digests[0] == digests[1]

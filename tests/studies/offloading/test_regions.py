@@ -36,7 +36,7 @@ def test_the_least_share_and_hit_rate_by_hand(toy):
 def test_the_front_holds_what_nothing_beats():
     freed = np.array([0.0, 50.0, 50.0, 80.0, 90.0, 70.0, 95.0])
     slow = np.array([1.0, 3.0, 2.0, 9.0, 5.0, 5.0, np.nan])
-    assert regions.front(freed, slow).tolist() == [0, 2, 4]
+    assert regions.undominated(freed, slow).tolist() == [0, 2, 4]
 
 
 def test_a_share_that_no_slot_has_is_refused(toy):

@@ -31,7 +31,7 @@ def file(tmp_path, monkeypatch):
 
 
 def test_every_published_claim_is_there_once():
-    ids = [claim.id for claim in claim_verdicts.load()]
+    ids = [claim.id for claim in claim_verdicts.published_claims()]
     assert sorted(ids) == [f"C{n:03d}" for n in range(1, 282)]
 
 
@@ -70,15 +70,15 @@ def test_the_rules_name_every_verdict():
 def test_a_broken_file_is_refused(file, text, said):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=said):
-        claim_verdicts.load()
+        claim_verdicts.published_claims()
 
 
 def test_a_missing_file_is_refused(file):
     with pytest.raises(SpecError, match="cannot be read"):
-        claim_verdicts.load()
+        claim_verdicts.published_claims()
 
 
 def test_a_sound_file_is_read(file):
     file.write_text(HEAD + CLAIM)
-    (claim,) = claim_verdicts.load()
+    (claim,) = claim_verdicts.published_claims()
     assert (claim.model, claim.batch, claim.high) == (("deepseek-moe-16b",), (1,), 90.6)

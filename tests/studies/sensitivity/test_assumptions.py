@@ -5,14 +5,20 @@ import pytest
 
 from prophet_xr import sensitivity as sa
 from prophet_xr.catalogue import specs
-from prophet_xr.studies.sensitivity.assumptions import ASKED, LOCALITY, cell, locality, priors_of
+from prophet_xr.studies.sensitivity.assumptions import (
+    ASKED,
+    LOCALITY,
+    locality,
+    prior_cell,
+    priors_of,
+)
 
 
 @pytest.mark.parametrize("metric", ASKED)
 def test_grid_and_sampling_agree_for_every_continuous_input(metric):
     priors = priors_of(metric)
-    exact = sa.on_grid(cell(metric), metric, priors, second_order=False)
-    found = sa.sampled(cell(metric), metric, priors, count=4096)
+    exact = sa.on_grid(prior_cell(metric), metric, priors, second_order=False)
+    found = sa.sampled(prior_cell(metric), metric, priors, count=4096)
     assert exact.axis.values.tolist() == found.axis.values.tolist() == list(priors)
     for kind in ("first_order", "total"):
         off = abs(found[kind] - exact[kind])

@@ -4,12 +4,12 @@ import numpy as np
 
 from prophet_xr.studies.sensitivity.assumptions import BASE
 from prophet_xr.studies.sensitivity.headlines import conclusions
-from prophet_xr.uncertainty.robustness import DEPENDS, SOLID, VERDICTS
+from prophet_xr.uncertainty.robustness import DEPENDS, ROBUSTNESS, SOLID
 
 
 def test_the_headlines_hold_as_the_claims_say(results):
     found = results["judged"].set_index("conclusion")
-    assert set(found.verdict) <= set(VERDICTS)
+    assert set(found.verdict) <= set(ROBUSTNESS)
     assert found.loc["DeepSeek-MoE-16B extends most"].at_base
     assert found.loc["64 experts is optimal"].at_base
     assert found.loc["64 experts is optimal"].verdict == DEPENDS

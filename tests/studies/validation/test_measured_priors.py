@@ -10,7 +10,7 @@ from prophet_xr.studies.validation import engine_logs
 def test_empirical_priors_are_what_was_measured(fetched):
     every, priors = specs.read("model"), sa.known()
     measured = every.isel(model=(every.reuse_strength_status == "measured").values)
-    logged = engine_logs.memory()
+    logged = engine_logs.memory_rows()
     want = {
         "reuse_strength": measured.reuse_strength.values,
         "reuse_exponent": measured.reuse_exponent.values,

@@ -14,7 +14,7 @@ FILE = Path(__file__).parents[3] / "docs" / "validation.md"
 
 @pytest.fixture(scope="module")
 def part() -> str:
-    return report.document()
+    return report.laws_part()
 
 
 def test_the_page_is_current(part):
@@ -31,7 +31,7 @@ def test_the_part_shows_every_row(part, fetched):
 
 
 def test_a_page_keeps_what_is_around_the_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "document", lambda: f"{report.START}\nnew\n{report.END}")
+    monkeypatch.setattr(report, "laws_part", lambda: f"{report.START}\nnew\n{report.END}")
     file = tmp_path / "validation.md"
 
     def update() -> str:

@@ -36,12 +36,12 @@ def test_distinct_experts_of_mixed_tokens():
 
 @pytest.mark.parametrize("kind", ["consecutive", "mixed"])
 def test_the_measured_law_is_several_times_closer_than_the_others(kind):
-    size = getattr(routing, kind)()[routing.LABELS].abs().median()
+    size = getattr(routing, kind)()[routing.LAW_LABELS].abs().median()
     assert 4 * size.zipf < min(size.uniform, size.power)
 
 
 def test_a_length_left_out_of_the_fit_is_still_predicted():
-    errors = np.abs(routing.left_out())
+    errors = np.abs(routing.left_out_lengths())
     assert len(errors) == 36
     assert np.median(errors) <= 4
     assert errors.max() <= 18
