@@ -1,7 +1,8 @@
 from .catalogue.lookup import spec_from_config
 from .errors import InputError, SpecError
 from .grid import inputs, sweep
-from .queries.extremes import cheapest, frontier, min_gpus
+from .queries.cheapest import cheapest, min_gpus
+from .queries.frontier import frontier
 from .queries.solve import solve
 from .queries.summarize import summarize
 from .serving.capacity import capacity

@@ -115,7 +115,7 @@ def test_specs_list_and_show(call):
 
 
 def test_validation_writes_its_part_of_a_page(tmp_path, monkeypatch):
-    monkeypatch.setattr("prophet_xr.studies.validation.report.document", lambda: "the part")
+    monkeypatch.setattr("prophet_xr.studies.validation.report.laws_part", lambda: "the part")
     shown = CliRunner().invoke(cli.cli, ["validation", "--out", str(tmp_path)])
     assert shown.exit_code == 0
     page = tmp_path / "validation.md"

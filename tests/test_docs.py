@@ -109,3 +109,13 @@ def test_the_generated_code_is_what_the_page_shows():
     text = (DOCS / "architecture.md").read_text()
     shown = text.split("<!-- nest: fits, kv_extension -->\n\n```text\n")[1].split("```")[0]
     assert shown == codegen.source(plan[-1])
+
+
+def test_the_tree_names_every_module():
+    tree = (DOCS / "architecture.md").read_text().split("## Tree")[1].split("## How")[0]
+    words = set(re.findall(r"\w+", tree))
+    package = ROOT / "prophet_xr"
+    files = [f for f in package.rglob("*.py") if package / "studies" not in f.parents]
+    studies = [f for f in (package / "studies").iterdir() if f.is_dir() and f.name[0] != "_"]
+    names = {f.stem for f in [*files, *studies]} | {f.parent.name for f in files}
+    assert not names - words - {"__init__", "prophet_xr"}

@@ -2,7 +2,7 @@
 
 Comes in: the inputs of a grid, the metrics wanted, and the dims to reduce over, if any.  Goes out:
 a `SlabPlan`, which cuts the grid into slabs and gives the arrays of one slab after the other, or
-their sums and extremes.
+their sums and frontiers.
 Why so: every question about a grid that is too large for memory (a cube on disk, a summary, the
 Pareto front) is one loop over slabs.  The policy is never cut, because every row of it is compared
 with the baseline.  Of two dims whose cut saves as much memory, one that nothing is reduced over is
@@ -141,7 +141,7 @@ def planned(
     """Plan to store what is wanted of a grid slab by slab, or to accumulate it over dims.
 
     It is accumulated if ``with_positions`` is given, which tells whether with the positions of the
-    extremes.
+    frontiers.
     """
     names = [*wanted, where] if where else list(wanted)
     limits = in_force()

@@ -8,7 +8,7 @@ from prophet_xr.catalogue import specs
 from prophet_xr.catalogue.plans import USUAL
 from prophet_xr.errors import InputError
 from prophet_xr.grid import Values, inputs, sweep
-from prophet_xr.queries.extremes import cheapest, min_gpus
+from prophet_xr.queries.cheapest import cheapest, min_gpus
 from prophet_xr.reporting.numbers import shown, text_table
 
 LETTERS = {

@@ -16,7 +16,8 @@ import prophet_xr as px
 from prophet_xr.engine import nests
 from prophet_xr.engine.limits import Limits, in_force, using
 from prophet_xr.errors import InputError
-from prophet_xr.queries import extremes, pareto, pareto_compiled
+from prophet_xr.queries import frontier as frontiers
+from prophet_xr.queries import pareto, pareto_compiled
 from prophet_xr.queries.quantiles import Histogram, exact
 
 METRICS = ["kv_extension", "max_context", "unique_experts", "step_time"]
@@ -222,7 +223,7 @@ def test_a_front_is_what_no_row_beats(cells):
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["compiled", "in Python"])
 @pytest.mark.parametrize("keep", [[], ["model"], ["policy", "gpu"]])
 def test_a_frontier_is_that_of_the_cube(random_inputs, keep, memory, rows, monkeypatch):
-    monkeypatch.setattr(extremes, "SCREENED", rows)
+    monkeypatch.setattr(frontiers, "SCREENED", rows)
     names = ["kv_budget", "step_time"]
     found = px.frontier(random_inputs, names[0], names[1], keep, where="fits")
     cube = px.sweep(random_inputs, [*names, "fits"])

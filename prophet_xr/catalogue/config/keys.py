@@ -155,7 +155,7 @@ class Config:
         if isinstance(value, list):
             if not value or any(type(v) is not type(value[0]) or v != value[0] for v in value):
                 raise self.refuse(
-                    f"{name}={shown_value(value)} differs between layers; expected one value for all"
+                    f"{name}={shown_value(value)} differs between layers; expected one for all"
                 )
             value = value[0]
         return self._whole(name, value, low, _MOST)

@@ -107,10 +107,11 @@ def _space(cube: xr.Dataset, costs: xr.Dataset) -> str:
         f"*The space.* Conclusions on memory are judged in {cells:,} cells, each an average over "
         f"the study's grid: {axes}; and three ways to average ({', '.join(WAYS_TO_AVERAGE)}). "
         f"The hit rate enters no memory metric: its index is 0 for all of these. The three on "
-        f"latency are judged at batch 1 over {costs.sizes['model']} models, {costs.sizes['gpu']} cards, "
-        f"{costs.sizes['context']} contexts, {costs.sizes['hit_rate']} hit rates, "
-        f"{costs.sizes['host_link_rate']} links ({links}) and every cache short of all experts, "
-        f"without a cost per copy or step. Every cell weighs the same; a cell that cannot be (a "
+        f"latency are judged at batch 1 over {costs.sizes['model']} models, "
+        f"{costs.sizes['gpu']} cards, {costs.sizes['context']} contexts, "
+        f"{costs.sizes['hit_rate']} hit rates, {costs.sizes['host_link_rate']} links ({links}) "
+        f"and every cache short of all experts, without a cost per copy or step. Every cell "
+        f"weighs the same; a cell that cannot be (a "
         f"cache of more slots than experts, a context beyond the native one) counts for nothing."
     )
 

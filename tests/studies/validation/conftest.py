@@ -9,7 +9,7 @@ from prophet_xr.studies.validation import engine_logs, offloading
 def predicted_once():
     """Predict every measured row once: the page and the tests read the same frames."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("memory", "pools", "left_out", "exchanges", "decode"):
+        for name in ("memory_rows", "pools", "left_out", "exchange_rows", "decode_rows"):
             patch.setattr(engine_logs, name, cache(getattr(engine_logs, name)))
         yield
 
