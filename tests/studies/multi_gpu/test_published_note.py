@@ -4,7 +4,7 @@ from prophet_xr.studies.multi_gpu.tables import TABLES
 
 
 def test_the_note_comes_out_to_the_printed_digit(results):
-    rule, _ = results["notes"]
+    rule, _ = results["note_numbers"]
     printed = {"4xH100": (105.9, 679.2, 6.42), "8xA100": (171.4, 1263.2, 7.37)}
     printed |= {"10xA6000": (61.4, 823.5, 13.41)}
     for system, (all_, less, up) in printed.items():
@@ -15,7 +15,7 @@ def test_the_note_comes_out_to_the_printed_digit(results):
 
 
 def test_every_claim_of_the_note_has_a_verdict(results):
-    frame = TABLES["table5_claims"](results["notes"])
+    frame = TABLES["table5_claims"](results["note_numbers"])
     assert len(frame) == 35
     assert frame.verdict.str.contains("by its rule; physics").all()
     by_id = frame.set_index("claim")

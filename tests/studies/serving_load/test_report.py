@@ -28,7 +28,7 @@ def test_the_report_says_what_the_numbers_say(text, results):
 
 
 def test_the_report_of_a_model_that_never_fits(results):
-    cubes = {name: results[name] for name in ("served", "capacity")}
+    cubes = {name: results[name] for name in ("served", "highest_rates")}
     only = {name: cube.sel(model=["mixtral-8x7b"]) for name, cube in cubes.items()}
     none = {name: cube.drop_sel(policy="on_demand") for name, cube in only.items()}
     text = report.report(none["served"], none, {}, [])
@@ -63,5 +63,5 @@ def test_a_trace_has_files_of_its_own(tmp_path, coarse):
     assert "prophet-xr simulate --trace My Trace.csv" in text
     assert "figure4" not in text
     assert {"made served", "table1_service"} <= set(titles)
-    assert not {"made capacity", "table3_capacity", "figure4_slo_capacity"} & set(titles)
+    assert not {"made highest_rates", "table3_capacity", "figure4_slo_capacity"} & set(titles)
     assert {file.name for file in page.parent.glob("*.nc")} == {"served.nc"}

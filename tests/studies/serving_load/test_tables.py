@@ -21,7 +21,7 @@ def test_the_service_is_that_of_the_cube(results):
 
 def test_the_capacity_is_that_of_the_cube(results):
     rates = table("table3_capacity", results)
-    own = results["capacity"].capacity.sel(policy="prophet")
+    own = results["highest_rates"].capacity.sel(policy="prophet")
     np.testing.assert_array_equal(rates["prophet [1/s]"], own.values.ravel())
 
 
