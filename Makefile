@@ -11,7 +11,7 @@ outputs: study
 	for what in offload cluster sensitivity simulate validation; do $(BIN)/prophet-xr $$what || exit 1; done
 
 test: .venv
-	$(BIN)/pytest -W error -n 2
+	$(BIN)/pytest -W error -n 2 --dist worksteal
 
 check: lint test
 

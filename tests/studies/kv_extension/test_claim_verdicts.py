@@ -9,6 +9,7 @@ import pytest
 
 from prophet_xr.errors import InputError
 from prophet_xr.studies.kv_extension import claim_verdicts
+from prophet_xr.studies.published.claim_file import CLAIM_VERDICTS
 
 REFUTED, CONVENTION = "refuted by the true architecture", "depends on the memory convention"
 HITS = ("reproduced", "reproduced with a fitted constant", REFUTED, CONVENTION)
@@ -54,7 +55,7 @@ def judged(cubes, monkeypatch):
 
 
 def test_most_claims_are_answered_and_the_rest_say_why(frame):
-    assert set(frame.verdict) <= set(claim_verdicts.CLAIM_VERDICTS)
+    assert set(frame.verdict) <= set(CLAIM_VERDICTS)
     unanswered = frame[frame.verdict == UNSAID]
     assert len(frame) - len(unanswered) >= 200
     assert unanswered.reproduced.isna().all()
@@ -198,7 +199,7 @@ def test_the_verdict_follows_the_cubes(cubes, frame):
 def test_the_summary_counts_every_claim(frame):
     counts = claim_verdicts.summary(frame)
     assert counts.to_numpy().sum() == len(frame)
-    assert list(counts.columns) == list(claim_verdicts.CLAIM_VERDICTS)
+    assert list(counts.columns) == list(CLAIM_VERDICTS)
     assert counts.loc["multi_gpu", UNSAID] == counts.loc["multi_gpu"].sum()
 
 

@@ -5,7 +5,7 @@ import pytest
 from prophet_xr.catalogue import specs
 from prophet_xr.errors import SpecError
 from prophet_xr.studies.kv_extension import claim_verdicts
-from prophet_xr.studies.published.claim_file import RULES
+from prophet_xr.studies.published.claim_file import CLAIM_VERDICTS, RULES
 
 HEAD = '[unanswerable]\nalpha = "given"\n'
 CLAIM = """[[claim]]
@@ -43,7 +43,7 @@ def test_the_file_is_ascii_and_holds_no_result():
 
 
 def test_the_rules_name_every_verdict():
-    assert all(verdict in RULES.replace("\n   ", " ") for verdict in claim_verdicts.CLAIM_VERDICTS)
+    assert all(verdict in RULES.replace("\n   ", " ") for verdict in CLAIM_VERDICTS)
 
 
 @pytest.mark.parametrize(
