@@ -178,7 +178,7 @@ def python(text, **environment):
 
 
 def peak(action):
-    """Memory that an action on the grid needs beside its inputs, in GB."""
+    """Memory that an action on the grid needs next to its inputs, in GB."""
     return python(MEMORY.format(here=str(HERE), action=action))
 
 

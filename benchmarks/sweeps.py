@@ -27,7 +27,7 @@ STATS = ["mean", "min", "max", "argmax", "count"]
 
 
 def grid(batches=24, contexts=16, hits=20, exponents=10):
-    """Inputs on six axes beside the policy; 9.8 million cells by default."""
+    """Inputs on six axes and the policy; 9.8 million cells by default."""
     return px.inputs(
         batch=np.arange(1, batches + 1),
         context=np.geomspace(1024, 131072, contexts).round(),

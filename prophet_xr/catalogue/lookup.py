@@ -52,7 +52,7 @@ def spec_from_config(
     -------
     xr.Dataset
         Scalar fields of a model row (parameters by component, KV elements, bytes of constant
-        state, native context) with units, and beside each ``<field>_source`` (the keys it was
+        state, native context) with units, and with each ``<field>_source`` (the keys it was
         counted from), ``<field>_status`` and ``<field>_arithmetic``.  `prophet_xr.inputs` takes
         it in place of a label.
 

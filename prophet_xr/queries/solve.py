@@ -10,6 +10,11 @@ from prophet_xr.queries.arguments import dims_of, flag, label, result
 from prophet_xr.registry import POLICY, QUANTITIES
 from prophet_xr.streaming.slabs import planned
 
+_COUNTS = {
+    "crossings": "Crossings of the target",
+    "cells": "Cells that hold a number",
+    "above": "Cells at or above the target",
+}
 _METHODS = ("linear", "label")
 
 
@@ -75,10 +80,10 @@ def solve(
     if method == "linear":
         _ordered(dim, values)
     plan = planned(data, [name], [dim], where)
-    felt = {*plan.dims[name], *(plan.dims[where] if where else ())}
-    if dim not in felt:
-        raise InputError(f"{name} does not vary along {dim}; expected one of {sorted(felt)}")
-    kept = [d for d in plan.order if d in felt - {dim} and (d != POLICY or d in data.dims)]
+    varied = {*plan.dims[name], *(plan.dims[where] if where else ())}
+    if dim not in varied:
+        raise InputError(f"{name} does not vary along {dim}; expected one of {sorted(varied)}")
+    kept = [d for d in plan.order if d in varied - {dim} and (d != POLICY or d in data.dims)]
     shape = [plan.asked.size if d == POLICY else plan.sizes[d] for d in kept]
     enough_memory(32 * int(np.prod(shape)))
     place, counts = np.full(shape, np.nan), np.zeros((3, *shape), np.int64)
@@ -95,8 +100,7 @@ def solve(
         variables: dict[str, tuple] = {dim: (kept, reached)}
     else:
         variables = {dim: (kept, place, QUANTITIES[dim].attrs if dim in QUANTITIES else {})}
-    titles = ("Crossings of the target", "Cells that hold a number", "Cells at or above the target")
-    for key, count, title in zip(("crossings", "cells", "above"), counts, titles, strict=True):
+    for (key, title), count in zip(_COUNTS.items(), counts, strict=True):
         variables[key] = (kept, count, {"long_name": title, "units": "1"})
     return result(data, [dim], variables)
 

@@ -174,9 +174,9 @@ def _nested(full: xr.Dataset, kept: list[str], over: Dims, limits: Limits) -> Di
     kept = kept[:-1]
     while kept and prod(full.sizes[d] for d in (kept[-1], *inner)) <= limits.accumulated_row_cells:
         inner.insert(0, kept.pop())
-    beside = prod(full.sizes[d] for d in inner) >= limits.row_upon_row_cells
+    wide = prod(full.sizes[d] for d in inner) >= limits.row_upon_row_cells
     few = prod(full.sizes[d] for d in over) < limits.row_upon_row_below
-    return (*kept, *over, *inner) if few and beside else (*kept, *inner, *over)
+    return (*kept, *over, *inner) if few and wide else (*kept, *inner, *over)
 
 
 def lengths(slab: Slab) -> dict[str, int]:

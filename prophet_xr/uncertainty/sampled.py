@@ -107,7 +107,7 @@ def estimate(
     points, block = _design(problem, method, count, seed)
     outcome = evaluate(points)
     values = outcome if isinstance(outcome, xr.DataArray) else xr.DataArray(outcome, dims=DRAW)
-    if DRAW not in values.dims:  # it feels none of them
+    if DRAW not in values.dims:  # it depends on none of them
         values = values.expand_dims({DRAW: len(points)})
     if values.sizes[DRAW] != len(points):
         raise InputError(f"{values.sizes[DRAW]} values of {len(points)} points; expected as many")

@@ -95,8 +95,8 @@ def test_words_in_a_figure_neither_overlap_nor_leave_it(study, results):
         for i, (text, box) in enumerate(boxes):
             assert whole.x0 <= box.x0, (name, text)
             assert box.x1 <= whole.x1, (name, text)
-            for other, beside in boxes[i + 1 :]:
-                shared = Bbox.intersection(box, beside)
+            for other, neighbour in boxes[i + 1 :]:
+                shared = Bbox.intersection(box, neighbour)
                 assert shared is None or min(shared.width, shared.height) < 3, (name, text, other)
 
 

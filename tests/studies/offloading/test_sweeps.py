@@ -39,8 +39,8 @@ def test_every_axis_is_one_call(grid):
 
 
 def test_a_field_may_follow_the_axis_of_another():
-    beside = xr.DataArray([0, 8], dims="cache_slots")
-    data = px.inputs(model="olmoe-1b-7b", gpu="H200", cache_slots=[4, 16], staging=beside)
+    others = xr.DataArray([0, 8], dims="cache_slots")
+    data = px.inputs(model="olmoe-1b-7b", gpu="H200", cache_slots=[4, 16], staging=others)
     cube = px.sweep(data, ["resident_experts"]).resident_experts.sel(policy="prophet", batch=1)
     assert cube.values.tolist() == [8, 16]
 

@@ -23,7 +23,7 @@ tolerance = 0.05
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    """A claims.toml of the test's own, beside a specs.nc that is still the project's."""
+    """A claims.toml of the test's own, next to a specs.nc that is still the project's."""
     rows = {axis: specs.read(axis) for axis in ("model", "gpu")}
     monkeypatch.setattr(specs, "read", rows.__getitem__)
     monkeypatch.setattr(specs, "path", lambda: tmp_path / "specs.nc")
