@@ -71,8 +71,8 @@ def frontier(
     flag(where)
     rest = [str(d) for d in data.dims if d not in keep]
     plan = planned(data, objectives, rest, where)
-    felt = {d for n in [*objectives, *([where] if where else [])] for d in plan.dims[n]}
-    dims = tuple(d for d in plan.order if d in felt and (d != POLICY or POLICY in data.dims))
+    varied = {d for n in [*objectives, *([where] if where else [])] for d in plan.dims[n]}
+    dims = tuple(d for d in plan.order if d in varied and (d != POLICY or POLICY in data.dims))
     kept = tuple(d for d in dims if d in keep)
     signs = np.array([-1.0] * len(up) + [1.0] * len(down))
     fronts = _fronts(plan, objectives, signs, kept, tuple(d for d in dims if d not in keep), where)

@@ -70,8 +70,8 @@ def bands(
     stats = ["mean", "count", "quantile"]
     result = summarize(drawn, names, DRAW, stats, where=where, quantiles=quantiles)
     for name in names:
-        felt = "cell_methods" in result[f"{name}_mean"].attrs
-        count = result[f"{name}_count"] / (drawn.sizes[DRAW] if felt else 1)
+        varied = "cell_methods" in result[f"{name}_mean"].attrs
+        count = result[f"{name}_count"] / (drawn.sizes[DRAW] if varied else 1)
         result[f"{name}_share"] = count.assign_attrs(_told(QUANTITIES[name].long_name))
     return result.drop_vars([f"{name}_count" for name in names])
 

@@ -123,15 +123,15 @@ def sobol_sweep(
     scaled = _scaled(data, axes, weights)
     plan = planned(data, [name], (), where)
     natural = {*plan.dims[name], *(plan.dims[where] if where else ())}
-    felt = [d for d in plan.order if d in natural and d in axes]
+    varied = [d for d in plan.order if d in natural and d in axes]
     kept = [d for d in plan.order if d in natural and d in data.dims and d not in axes]
-    felt_weights = {d: scaled[d] for d in felt}
+    varied_weights = {d: scaled[d] for d in varied}
     gathered = {
-        index: sobol_sums.gather(felt_weights, slabs, fill, second_order)
-        for index, slabs in sobol_slabs.of_each(data, name, where, kept, felt)
+        index: sobol_sums.gather(varied_weights, slabs, fill, second_order)
+        for index, slabs in sobol_slabs.of_each(data, name, where, kept, varied)
     }
     sums = [gathered[index] for index in np.ndindex(*(data.sizes[d] for d in kept))]
-    result, q = _labelled(sums, data, kept, axes, felt), QUANTITIES[name]
+    result, q = _labelled(sums, data, kept, axes, varied), QUANTITIES[name]
     result["mean"].attrs = {"long_name": f"{q.long_name}: mean", "units": q.units}
     units = q.units if q.units == "1" else f"({q.units})^2"
     result["variance"].attrs = {"long_name": f"{q.long_name}: variance", "units": units}
@@ -206,14 +206,14 @@ def _labelled(
     data: xr.Dataset | xr.DataArray,
     kept: list[str],
     axes: list[str],
-    felt: Sequence[str],
+    varied: Sequence[str],
 ) -> xr.Dataset:
-    """Indices of every kept cell; 0 along an axis that is not felt."""
+    """Indices of every kept cell; 0 along an axis that is not varied."""
     for name in ("axis", "other"):
         if name in kept:
             raise InputError(f"{name!r} is the name of a kept dimension; rename it first")
     shape = [data.sizes[d] for d in kept]
-    first, total, second, ends = _indices(kept_sums, axes, felt)
+    first, total, second, ends = _indices(kept_sums, axes, varied)
     result = xr.Dataset(coords={d: data[d] for d in kept if d in data.coords})
     result = result.assign_coords(axis=axes, other=axes)
     orders = {"first_order": (first, "First-order"), "total": (total, "Total")}
@@ -232,7 +232,7 @@ def _labelled(
 
 
 def _indices(
-    kept_sums: list[sobol_sums.Sums], axes: list[str], felt: Sequence[str]
+    kept_sums: list[sobol_sums.Sums], axes: list[str], varied: Sequence[str]
 ) -> tuple[np.ndarray, ...]:
     """First, total and second orders of every kept cell, and its moments."""
     count = len(axes)
@@ -244,7 +244,7 @@ def _indices(
         if ends[3, row]:
             first[row], total[row] = np.nan, np.nan
             continue
-        for d in felt:
+        for d in varied:
             i = axes.index(d)
             first[row, i] = sums.between((d,)) / sums.variance
             total[row, i] = sums.along(d) / sums.variance

@@ -76,14 +76,14 @@ def on_grid(
 
 
 def _count(metric: str, priors: Mapping[str, Prior]) -> int:
-    """Values of each input that leave a grid of at most `CELLS` cells of those that are felt."""
-    felt = required([metric]) if metric in QUANTITIES else set()
-    felt_priors = [p for name, p in priors.items() if name in felt]
-    fixed = prod(p.nodes(2)[0].size for p in felt_priors if p.kind == "empirical")
-    free = sum(p.kind != "empirical" for p in felt_priors)
+    """Values of each input that leave a grid of at most `CELLS` cells of those that are varied."""
+    varied = required([metric]) if metric in QUANTITIES else set()
+    varied_priors = [p for name, p in priors.items() if name in varied]
+    fixed = prod(p.nodes(2)[0].size for p in varied_priors if p.kind == "empirical")
+    free = sum(p.kind != "empirical" for p in varied_priors)
     count = int(min(_MOST, (_CELLS / fixed) ** (1 / max(free, 1))))
     if count < 2 and free:
         raise InputError(
-            f"a grid of {len(felt_priors)} inputs is too large; expected fewer, or `sampled`"
+            f"a grid of {len(varied_priors)} inputs is too large; expected fewer, or `sampled`"
         )
     return max(count, 2)
