@@ -25,7 +25,9 @@ specs: .venv
 	$(BIN)/prophet-xr specs build
 
 docs: .venv
-	for page in metrics inputs; do $(BIN)/prophet-xr $$page > docs/$$page.md || exit 1; done
+	for page in metrics inputs; do \
+	  $(BIN)/prophet-xr $$page > docs/$$page.md.draft && mv docs/$$page.md.draft docs/$$page.md || exit 1; \
+	done
 
 bench: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt xyzpy==1.3.5

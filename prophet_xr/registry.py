@@ -85,7 +85,8 @@ def is_baseline(argument: str) -> bool:
 def declare(quantity: Quantity) -> None:
     """Enter a quantity; a name is declared once."""
     if quantity.name in QUANTITIES:
-        raise ValueError(f"quantity {quantity.name!r} is already declared")
+        title = QUANTITIES[quantity.name].long_name
+        raise ValueError(f"quantity {quantity.name!r} is already declared: {title}")
     QUANTITIES[quantity.name] = quantity
 
 

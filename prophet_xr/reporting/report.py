@@ -12,17 +12,17 @@ def tables_and_figures(
     listed_tables: Listing,
     tables: Mapping[str, pd.DataFrame],
     listed_figures: Listing,
-    figures: Iterable[str],
+    figures: Mapping[str, str],
 ) -> list[str]:
-    """Sections with every table that was made, and a picture of every figure."""
+    """Sections with every table that was made, and a picture of every figure with its caption."""
     parts = ["## Tables"]
     for name, frame in tables.items():
         title = listed_tables[name].title
         parts += [f"### {title}", f"`{name}.csv`", markdown(frame).strip("\n")]
     parts.append("## Figures")
-    for name in figures:
+    for name, caption in figures.items():
         title = listed_figures[name].title
-        parts += [f"### {title}", f"![{title}]({name}.png)"]
+        parts += [f"### {title}", f"![{title}]({name}.png)", *([caption] if caption else [])]
     return parts
 
 

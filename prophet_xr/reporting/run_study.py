@@ -116,7 +116,8 @@ def _files(
         if name in results
     ]
     figures = list(_listing(study, "figures", "FIGURES").bound(results))
-    results |= {"tables": {}, "figures": [name for name, *_ in figures], "results": results}
+    captions = {name: part.words(*values) for name, part, values in figures}
+    results |= {"tables": {}, "figures": captions, "results": results}
     for name, part, values in _listing(study, "tables", "TABLES").bound(results):
         todo.append((name, partial(_table, part, values, folder / name, results["tables"], name)))
     for name, part, values in figures:

@@ -1,7 +1,7 @@
 """Six studies on top of the library; none of them knows another.
 
 To add one: a folder with the modules sweeps, tables, figures and report, its `STUDY`, and a line
-here.  Its command follows.
+here; its command follows.  docs/architecture.md has the steps.
 """
 
 from prophet_xr.reporting.study import Study

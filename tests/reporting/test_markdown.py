@@ -52,9 +52,10 @@ def test_a_report_shows_each_table_and_figure_under_its_title():
     def figure1(costs):
         """Costs, drawn."""
 
-    sections = tables_and_figures(parts, {"table1": pd.DataFrame({"n": [1]})}, parts, ["figure1"])
+    tables, captions = {"table1": pd.DataFrame({"n": [1]})}, {"figure1": "A mark is a model."}
+    sections = tables_and_figures(parts, tables, parts, captions)
     assert document(["# Costs", *sections]) == (
         "# Costs\n\n## Tables\n\n### Costs of models.\n\n`table1.csv`\n\n"
         "|   n |\n|----:|\n|   1 |\n\n"
-        "## Figures\n\n### Costs, drawn.\n\n![Costs, drawn.](figure1.png)\n"
+        "## Figures\n\n### Costs, drawn.\n\n![Costs, drawn.](figure1.png)\n\nA mark is a model.\n"
     )

@@ -204,7 +204,7 @@ def test_files_hold_what_the_parts_give(borrower, studies, tmp_path):
     assert "| both    |  14.00 |" in (folder / "table1_double.md").read_text()
     assert (folder / "notes" / "data.csv").read_text() == "double\n14\n"
     page = (folder / "BORROWER.md").read_text()
-    assert page.startswith("The costs are 7. 14 ['figure1_double'] ['costs', 'costs_summary', ")
+    assert page.startswith("The costs are 7. 14 {'figure1_double': ''} ['costs', 'costs_summary', ")
     with px.load(folder / "cube.nc") as cube:
         assert cube.kv_budget.sizes["batch"] == 2
 

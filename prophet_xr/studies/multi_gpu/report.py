@@ -13,6 +13,7 @@ from prophet_xr.studies.multi_gpu.figures import FIGURES
 from prophet_xr.studies.multi_gpu.tables import TABLES
 
 _Tables = Mapping[str, pd.DataFrame]
+_Captions = Mapping[str, str]  # by the name of a figure
 _Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
 PAGES = Listing()
 _CARD = "H100-80GB"
@@ -25,7 +26,7 @@ def report(
     systems: xr.Dataset,
     note_numbers: _Notes,
     tables: _Tables,
-    figures: list[str],
+    figures: _Captions,
 ) -> str:
     """Write the report on many GPUs: what holds, tables and figures."""
     title = "# Mixture-of-experts models on many GPUs"

@@ -15,12 +15,13 @@ from prophet_xr.studies.offloading.wording import claim_lines, pair_region, rati
 from prophet_xr.studies.published.latency_claims import HIT, MEASURED, prophet_row
 
 _Tables = Mapping[str, pd.DataFrame]
+_Captions = Mapping[str, str]  # by the name of a figure
 PAGES, PARAGRAPHS = Listing(), Listing()
 _CARD = "A100-80GB"
 
 
 @PAGES.named("WHAT_OFFLOADING_COSTS.md")
-def report(offloading_summary: str, tables: _Tables, figures: list[str]) -> str:
+def report(offloading_summary: str, tables: _Tables, figures: _Captions) -> str:
     """Write the report on offloading: what holds, tables and figures."""
     parts = ["# What offloading experts costs", offloading_summary]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])

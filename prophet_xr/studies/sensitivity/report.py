@@ -27,12 +27,13 @@ from prophet_xr.uncertainty.robustness import (
 )
 
 _Tables = Mapping[str, pd.DataFrame]
+_Captions = Mapping[str, str]  # by the name of a figure
 Indices = Mapping[str, Mapping[str, xr.Dataset]]
 PAGES, PARAGRAPHS = Listing(), Listing()
 
 
 @PAGES.named("WHICH_CONCLUSIONS_SURVIVE.md")
-def report(sensitivity_summary: str, results: Results, tables: _Tables, figures: list[str]) -> str:
+def report(sensitivity_summary: str, results: Results, tables: _Tables, figures: _Captions) -> str:
     """Write the report on sensitivity: conclusions, tables and figures."""
     parts = ["# Which conclusions survive other assumptions", sensitivity_summary]
     indices = {key: results[key] for key in ("sobol_by_metric", "deployed")}

@@ -14,6 +14,7 @@ from prophet_xr.studies.serving_load.figures import FIGURES
 from prophet_xr.studies.serving_load.tables import TABLES
 
 _Tables = Mapping[str, pd.DataFrame]
+_Captions = Mapping[str, str]  # by the name of a figure
 PAGES = Listing()
 TWICE = 2.0  # extension
 _CLOSE = 0.9  # of a rate
@@ -22,7 +23,7 @@ CHAT = 2  # sequences; the study has 95 % of chatbot requests at a batch of 1 or
 
 
 @PAGES.named("UNDER_LOAD.md")
-def report(served: xr.Dataset, results: Results, tables: _Tables, figures: list[str]) -> str:
+def report(served: xr.Dataset, results: Results, tables: _Tables, figures: _Captions) -> str:
     """Write the report on one load: what holds, tables and figures."""
     parts = [f"# Prophet under load: {served.attrs['title']}"]
     parts += [say(served) for say in (_answer, _feedback, _window, _memory, _chat)]

@@ -31,7 +31,7 @@ def test_the_report_of_a_model_that_never_fits(results):
     cubes = {name: results[name] for name in ("served", "highest_rates")}
     only = {name: cube.sel(model=["mixtral-8x7b"]) for name, cube in cubes.items()}
     none = {name: cube.drop_sel(policy="on_demand") for name, cube in only.items()}
-    text = report.report(none["served"], none, {}, [])
+    text = report.report(none["served"], none, {}, {})
     assert "no cell in which both policies fit" in text
     assert "nan" not in text
 
