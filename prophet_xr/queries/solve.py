@@ -72,13 +72,9 @@ def solve(
     (dim,) = dims_of(data, "along", text("along", along))
     flag(where)
     values = data[dim].values if dim in data.coords else np.arange(data.sizes[dim])
-    if method is None:
-        method = "linear" if values.dtype.kind in "iuf" else "label"
-    method = choice("method", method, _METHODS)
+    method = _method(dim, values, method)
     words = f"a finite number in {QUANTITIES[name].units}"
     target = number("target", target, expected=words)
-    if method == "linear":
-        _ordered(dim, values)
     plan = planned(data, [name], [dim], where)
     varied = {*plan.dims[name], *(plan.dims[where] if where else ())}
     if dim not in varied:
@@ -103,6 +99,16 @@ def solve(
     for (key, title), count in zip(_COUNTS.items(), counts, strict=True):
         variables[key] = (kept, count, {"long_name": title, "units": "1"})
     return result(data, [dim], variables)
+
+
+def _method(dim: str, values: np.ndarray, method: str | None) -> str:
+    """How to find the crossing: as asked for, or as suits the values of the dim."""
+    if method is None:
+        method = "linear" if values.dtype.kind in "iuf" else "label"
+    method = choice("method", method, _METHODS)
+    if method == "linear":
+        _ordered(dim, values)
+    return method
 
 
 def _ordered(dim: str, values: np.ndarray) -> None:

@@ -7,12 +7,17 @@ import pandas as pd
 from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.markdown import markdown
 
+Tables = Mapping[str, pd.DataFrame]
+"""Tables of a study by name, as a page reads them."""
+Captions = Mapping[str, str]
+"""Captions of its figures by name, empty where the title says all."""
+
 
 def tables_and_figures(
     listed_tables: Listing,
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     listed_figures: Listing,
-    figures: Mapping[str, str],
+    figures: Captions,
 ) -> list[str]:
     """Sections with every table that was made, and a picture of every figure with its caption."""
     parts = ["## Tables"]

@@ -101,7 +101,7 @@ def sobol_sweep(
     data
         What `inputs` returns.
     metric
-        Name of the metric; along an axis that it does not feel its indices are 0.
+        Name of the metric; along an axis that it does not depend on its indices are 0.
     over
         Dims to vary, all those of two values or more but ``policy`` by default; others are kept.
     where

@@ -140,7 +140,7 @@ def published_trace(name: str) -> Path:
     for folder in Path(__file__).resolve().parents:
         if (file := folder / "shared" / "traces" / name).is_file():
             return file
-    pytest.skip(f"the trace {name} is not in a folder shared/traces beside the checkout")
+    pytest.skip(f"the trace {name} is not in a folder shared/traces next to the checkout")
 
 
 @pytest.mark.parametrize(

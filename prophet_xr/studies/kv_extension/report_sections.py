@@ -12,6 +12,7 @@ from prophet_xr.catalogue import specs
 from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
 from prophet_xr.reporting.numbers import listed, names, number_text, shown
+from prophet_xr.reporting.report import Tables
 from prophet_xr.studies.kv_extension import STUDIES_SHOWN
 from prophet_xr.studies.kv_extension.figures import FIGURES
 from prophet_xr.studies.kv_extension.tables import TABLES
@@ -38,7 +39,7 @@ STORY = [
     *("fits", "expert_savings_fraction"),
 ]
 HEADLINES = ("C002", "C003", "C004", "C007", "C010", "C011", "C012", "C035", "C036")
-_Tables = Mapping[str, pd.DataFrame]
+
 SECTIONS = Listing()
 section = SECTIONS.named  # by its heading, in the order of this file
 
@@ -147,7 +148,7 @@ def accounting(published: xr.Dataset) -> str:
     )
 
 
-def _tables(tables: _Tables, study: str) -> str:
+def _tables(tables: Tables, study: str) -> str:
     parts = []
     for name, part in TABLES.items():
         parts += [f"### {part.title}", markdown(tables[f"{study}/{name}"])]
@@ -155,13 +156,13 @@ def _tables(tables: _Tables, study: str) -> str:
 
 
 @section("Tables under the study's own constants")
-def published_tables(tables: _Tables) -> str:
+def published_tables(tables: Tables) -> str:
     """Show the four tables, published."""
     return _tables(tables, "published")
 
 
 @section("Tables under the true architectures")
-def verified_tables(tables: _Tables) -> str:
+def verified_tables(tables: Tables) -> str:
     """Show the four tables, verified."""
     return "A dash is a ratio over a baseline that does not fit.\n\n" + _tables(tables, "verified")
 

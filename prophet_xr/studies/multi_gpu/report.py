@@ -1,19 +1,14 @@
 """Cubes -> Markdown: what many GPUs change, and what becomes of the study's multi-GPU note."""
 
-from collections.abc import Mapping
-
-import pandas as pd
 import xarray as xr
 
 from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import ends, shown
-from prophet_xr.reporting.report import document, tables_and_figures
+from prophet_xr.reporting.report import Captions, Tables, document, tables_and_figures
 from prophet_xr.studies.multi_gpu import published_note, sweeps
 from prophet_xr.studies.multi_gpu.figures import FIGURES
 from prophet_xr.studies.multi_gpu.tables import TABLES
 
-_Tables = Mapping[str, pd.DataFrame]
-_Captions = Mapping[str, str]  # by the name of a figure
 _Notes = tuple[xr.Dataset, xr.Dataset]  # by the rule of the note, by physics
 PAGES = Listing()
 _CARD = "H100-80GB"
@@ -25,8 +20,8 @@ def report(
     scaling: xr.Dataset,
     systems: xr.Dataset,
     note_numbers: _Notes,
-    tables: _Tables,
-    figures: _Captions,
+    tables: Tables,
+    figures: Captions,
 ) -> str:
     """Write the report on many GPUs: what holds, tables and figures."""
     title = "# Mixture-of-experts models on many GPUs"

@@ -1,27 +1,22 @@
 """Cubes -> Markdown: what offloading costs, and where the study's numbers on it hold."""
 
-from collections.abc import Mapping
-
-import pandas as pd
 import xarray as xr
 
 from prophet_xr.reporting.listing import Listing
 from prophet_xr.reporting.numbers import names, shown
-from prophet_xr.reporting.report import document, tables_and_figures
+from prophet_xr.reporting.report import Captions, Tables, document, tables_and_figures
 from prophet_xr.studies.offloading import regions
 from prophet_xr.studies.offloading.figures import FIGURES
 from prophet_xr.studies.offloading.tables import TABLES
 from prophet_xr.studies.offloading.wording import claim_lines, pair_region, ratio_region
 from prophet_xr.studies.published.latency_claims import HIT, MEASURED, prophet_row
 
-_Tables = Mapping[str, pd.DataFrame]
-_Captions = Mapping[str, str]  # by the name of a figure
 PAGES, PARAGRAPHS = Listing(), Listing()
 _CARD = "A100-80GB"
 
 
 @PAGES.named("WHAT_OFFLOADING_COSTS.md")
-def report(offloading_summary: str, tables: _Tables, figures: _Captions) -> str:
+def report(offloading_summary: str, tables: Tables, figures: Captions) -> str:
     """Write the report on offloading: what holds, tables and figures."""
     parts = ["# What offloading experts costs", offloading_summary]
     return document([*parts, *tables_and_figures(TABLES, tables, FIGURES, figures)])

@@ -9,7 +9,7 @@ import xarray as xr
 
 from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.markdown import markdown
-from prophet_xr.reporting.report import document, tables_and_figures
+from prophet_xr.reporting.report import Captions, Tables, document, tables_and_figures
 from prophet_xr.studies.sensitivity import headlines
 from prophet_xr.studies.sensitivity.assumptions import BASE, DEPLOYED, WAYS_TO_AVERAGE
 from prophet_xr.studies.sensitivity.figures import FIGURES
@@ -26,14 +26,12 @@ from prophet_xr.uncertainty.robustness import (
     WRONG,
 )
 
-_Tables = Mapping[str, pd.DataFrame]
-_Captions = Mapping[str, str]  # by the name of a figure
 Indices = Mapping[str, Mapping[str, xr.Dataset]]
 PAGES, PARAGRAPHS = Listing(), Listing()
 
 
 @PAGES.named("WHICH_CONCLUSIONS_SURVIVE.md")
-def report(sensitivity_summary: str, results: Results, tables: _Tables, figures: _Captions) -> str:
+def report(sensitivity_summary: str, results: Results, tables: Tables, figures: Captions) -> str:
     """Write the report on sensitivity: conclusions, tables and figures."""
     parts = ["# Which conclusions survive other assumptions", sensitivity_summary]
     indices = {key: results[key] for key in ("sobol_by_metric", "deployed")}

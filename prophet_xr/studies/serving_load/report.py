@@ -1,20 +1,15 @@
 """Simulations -> Markdown: whether a static batch understates or overstates Prophet."""
 
-from collections.abc import Mapping
-
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from prophet_xr.reporting.listing import Listing, Results
 from prophet_xr.reporting.numbers import ends
-from prophet_xr.reporting.report import document, tables_and_figures
+from prophet_xr.reporting.report import Captions, Tables, document, tables_and_figures
 from prophet_xr.studies.serving_load import views
 from prophet_xr.studies.serving_load.figures import FIGURES
 from prophet_xr.studies.serving_load.tables import TABLES
 
-_Tables = Mapping[str, pd.DataFrame]
-_Captions = Mapping[str, str]  # by the name of a figure
 PAGES = Listing()
 TWICE = 2.0  # extension
 _CLOSE = 0.9  # of a rate
@@ -23,7 +18,7 @@ CHAT = 2  # sequences; the study has 95 % of chatbot requests at a batch of 1 or
 
 
 @PAGES.named("UNDER_LOAD.md")
-def report(served: xr.Dataset, results: Results, tables: _Tables, figures: _Captions) -> str:
+def report(served: xr.Dataset, results: Results, tables: Tables, figures: Captions) -> str:
     """Write the report on one load: what holds, tables and figures."""
     parts = [f"# Prophet under load: {served.attrs['title']}"]
     parts += [say(served) for say in (_answer, _feedback, _window, _memory, _chat)]
